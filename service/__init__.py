@@ -1,0 +1,1 @@
+"""Refit: re-runs the ML pipeline steps that a commit really changed, and remembers why."""

@@ -1,0 +1,343 @@
+"""Owns which key parts each component has at one commit, in full or from its neighbour; refuses to know past results.
+
+``assess`` is the definition; ``reassess`` must agree with it and costs what the change touches. Both are provisional as
+long as the evidence has unmet requests: load those facts and ask again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from service.domain.change import Change, FileChange
+from service.domain.closure import trace
+from service.domain.facts import VERSION, Doubt, Evidence, Kind
+from service.domain.inputs import Reading, read_environment, read_input
+from service.domain.names import RepoPath, shown
+from service.domain.parameters import select
+from service.domain.pipeline import Component, Manifest, Pipeline, RepositoryInput, UpstreamInput, UriInput
+from service.domain.step_key import Part, PartKind, Parts, key_of
+from service.domain.tree import Tree, parents
+
+Flags = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What one component at one commit is made of: every key part but the contents of upstream outputs.
+
+    ``flags`` are the parameter flags that the runner passes; ``notes`` are doubts in words; ``unknowable`` says why no
+    earlier result can be trusted whatever the key.
+    """
+
+    component: Component
+    parts: Parts
+    flags: Flags = ()
+    notes: tuple[str, ...] = ()
+    unknowable: tuple[str, ...] = ()
+
+    @property
+    def static_key(self) -> str:
+        """The key of everything that is known before any upstream step has run."""
+        return key_of(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """Ingredients, and what they depended on, which drives candidate selection.
+
+    Paths looked up for their meaning (``semantic``) or their bytes (``raw``), misses included; folders whose existence
+    was asked; whole ``prefixes``; how far a doubt ``widened`` it (``""``, ``python``, ``all``).
+    """
+
+    ingredients: Ingredients
+    semantic: frozenset[RepoPath]
+    raw: frozenset[RepoPath]
+    folders: frozenset[RepoPath]
+    prefixes: tuple[str, ...]
+    widened: str
+
+    @property
+    def component(self) -> Component:
+        return self.ingredients.component
+
+    @property
+    def parts(self) -> Parts:
+        return self.ingredients.parts
+
+
+Where = tuple[str, str]
+"""Pipeline name and component name."""
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Every component of every pipeline at one commit."""
+
+    manifest: Manifest
+    components: Mapping[Where, Assessed]
+
+    @cached_property
+    def index(self) -> Index:
+        """What to ask when files change; built once, on first use."""
+        return Index.of(self)
+
+
+def assess(manifest: Manifest, tree: Tree, evidence: Evidence) -> Assessment:
+    """The full computation, from nothing."""
+    return Assessment(
+        manifest,
+        {
+            (pipeline.name, component.name): assess_component(pipeline, component, tree, evidence)
+            for pipeline in manifest.pipelines
+            for component in pipeline.components
+        },
+    )
+
+
+def reassess(previous: Assessment, change: Change, manifest: Manifest, tree: Tree, evidence: Evidence) -> Assessment:
+    """The same answer as ``assess`` from the neighbour's: only the components that ``change`` can touch are computed.
+
+    ``change`` leads from the tree of ``previous`` to ``tree``.
+    """
+    touched = previous.index.candidates(change, evidence)
+    components: dict[Where, Assessed] = {}
+    for pipeline in manifest.pipelines:
+        known = previous.manifest.pipeline(pipeline.name)
+        alike = known is not None and (known.environment, known.ignore) == (pipeline.environment, pipeline.ignore)
+        for component in pipeline.components:
+            where = (pipeline.name, component.name)
+            before = previous.components.get(where)
+            if alike and before is not None and before.component == component and where not in touched:
+                components[where] = before
+            else:
+                components[where] = assess_component(pipeline, component, tree, evidence)
+    return Assessment(manifest, components)
+
+
+def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evidence: Evidence) -> Assessed:
+    """Key parts of one component; see :class:`Assessed`."""
+    extra = _extra(pipeline, component, tree, evidence)
+    chosen = select(component.params, tree, evidence)
+    closure = trace(component.run, extra, chosen.targets, tree, evidence)
+    environment = [read_environment(path, tree, evidence) for path in pipeline.environment]
+    inputs = [
+        (name, read_input(source.path, tree, evidence))
+        for name, source in component.inputs
+        if isinstance(source, RepositoryInput)
+    ]
+    doubts = [*closure.doubts, *chosen.doubts, *(d for reading in environment for d in reading.doubts)]
+    doubts += [d for _, reading in inputs for d in reading.doubts]
+    widened = _widest(doubts, declared=bool(component.paths))
+    uris = [source.uri for _, source in component.inputs if isinstance(source, UriInput) and not is_pinned(source.uri)]
+    parts = [Part(PartKind.ALGORITHM, "", VERSION), *_declaration(component)]
+    parts += [
+        Part(PartKind.PATH if path in extra else PartKind.SOURCE, path, value) for path, value in closure.files
+    ]
+    parts += [Part(PartKind.PARAMETER, subject, value) for subject, value in chosen.values]
+    parts += [Part(PartKind.ENVIRONMENT, path, value) for read in environment for path, value in read.values]
+    parts += [Part(PartKind.INPUT, name, _one(reading)) for name, reading in inputs]
+    parts += _uncertain(doubts, widened, pipeline, tree, evidence)
+    return Assessed(
+        Ingredients(
+            component=component,
+            parts=tuple(sorted(set(parts))),
+            flags=chosen.flags,
+            notes=tuple(dict.fromkeys(_note(path, doubt, bool(component.paths)) for path, doubt in doubts)),
+            unknowable=tuple(f"the version of {shown(uri)} cannot be resolved" for uri in uris),
+        ),
+        semantic=closure.looked_up | frozenset(extra),
+        raw=frozenset().union(
+            chosen.looked_up, *(r.looked_up for r in environment), *(reading.looked_up for _, reading in inputs)
+        ),
+        folders=closure.folders,
+        prefixes=tuple(prefix for _, reading in inputs for prefix in reading.prefixes),
+        widened=widened,
+    )
+
+
+def is_pinned(uri: str) -> bool:
+    """Whether a URI names one version for ever (``?versionId=…``, ``azureml:name:3``)."""
+    return "versionId=" in uri or (uri.startswith("azureml:") and uri.count(":") == 2 and "//" not in uri)
+
+
+def _declaration(component: Component) -> Iterator[Part]:
+    def text(value: object) -> str:
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+
+    yield Part(PartKind.DECLARATION, "run", component.run)
+    yield Part(PartKind.DECLARATION, "outputs", text(sorted(component.outputs)))
+    yield Part(PartKind.DECLARATION, "params", text(component.params))
+    if component.metrics:
+        yield Part(PartKind.DECLARATION, "metrics", component.metrics)
+    for name, source in component.inputs:
+        match source:
+            case RepositoryInput(path=path):
+                yield Part(PartKind.DECLARATION, f"inputs.{name}", path)
+            case UriInput(uri=uri):
+                yield Part(PartKind.DECLARATION, f"inputs.{name}", uri)
+            case UpstreamInput(component=upstream, output=output):
+                yield Part(PartKind.DECLARATION, f"inputs.{name}", f"{upstream}.{output}")
+    for name, value in component.settings:
+        yield Part(PartKind.DECLARATION, f"with.{name}", value)
+
+
+def _extra(pipeline: Pipeline, component: Component, tree: Tree, evidence: Evidence) -> tuple[RepoPath, ...]:
+    """Files that the component's ``paths`` globs name; ``ignore`` prunes them, and nothing else."""
+    if not component.paths:
+        return ()
+    wanted, ignored = evidence.matcher(component.paths), evidence.matcher(pipeline.ignore)
+    found = {
+        path
+        for prefix in _roots(component.paths)
+        for path in tree.under(prefix)
+        if wanted(path) and not (pipeline.ignore and ignored(path))
+    }
+    return tuple(sorted(found))
+
+
+def _roots(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Literal prefixes that cover everything the patterns can match; the whole tree if one is not anchored."""
+    prefixes = set()
+    for pattern in patterns:
+        if pattern.startswith("!"):
+            continue
+        bare = pattern.lstrip("/")
+        literal = bare
+        for special in "*?[\\":
+            literal = literal.partition(special)[0]
+        if "/" not in bare.rstrip("/") and not pattern.startswith("/"):
+            return ("",)  # gitignore: a pattern without a slash matches at every depth
+        prefixes.add(literal if literal == bare else literal[: literal.rfind("/") + 1])
+    return tuple(prefixes)
+
+
+def _one(reading: Reading) -> str:
+    return reading.values[0][1]
+
+
+def _widest(doubts: Iterable[tuple[RepoPath, Doubt]], *, declared: bool) -> str:
+    """How much more must count; nothing when the component's ``paths`` declare what cannot be seen."""
+    kinds = {doubt.widen for _, doubt in doubts}
+    return "" if declared else "all" if "all" in kinds else "python" if "python" in kinds else ""
+
+
+def _uncertain(
+    doubts: Iterable[tuple[RepoPath, Doubt]], widened: str, pipeline: Pipeline, tree: Tree, evidence: Evidence
+) -> Iterator[Part]:
+    if not widened:
+        return
+    counts = _counts(widened, pipeline, evidence)
+    digest = hashlib.sha256()
+    for path in tree.under(""):
+        entry = tree.get(path)
+        if entry is not None and counts(path):
+            digest.update(f"{entry.mode} {entry.oid} {path}\0".encode("utf-8", "surrogateescape"))
+    for path, doubt in doubts:
+        if doubt.widen:  # no line number here: a comment above must not change the key
+            yield Part(PartKind.UNCERTAIN, f"{path} {doubt.what}", digest.hexdigest())
+
+
+def _counts(widened: str, pipeline: Pipeline, evidence: Evidence) -> Callable[[str], bool]:
+    if widened == "python":
+        return lambda path: path.endswith((".py", ".ipynb"))
+    ignored = evidence.matcher(pipeline.ignore)
+    return lambda path: not (pipeline.ignore and ignored(path))
+
+
+def _note(path: RepoPath, doubt: Doubt, declared: bool) -> str:
+    place = f"{shown(path)}:{doubt.line}" if doubt.line else shown(path)
+    scope = {"python": "every Python file counts", "all": "every file that is not ignored counts"}.get(doubt.widen, "")
+    if not scope:
+        return f"{place}: {doubt.what}"
+    return f"{place}: {doubt.what}; " + ("`paths` declares it" if declared else f"{scope} until `paths` declares it")
+
+
+@dataclass(frozen=True)
+class Index:
+    """Path → components, inverted from what each assessment looked up, misses included."""
+
+    semantic: Mapping[RepoPath, frozenset[Where]]
+    raw: Mapping[RepoPath, frozenset[Where]]
+    folders: Mapping[RepoPath, frozenset[Where]]
+    globs: Mapping[tuple[str, ...], frozenset[Where]]
+    prefixes: Mapping[str, frozenset[Where]]
+    python: frozenset[Where]
+    everything: frozenset[Where]
+
+    @classmethod
+    def of(cls, assessment: Assessment) -> Index:
+        semantic, raw, folders = _Sets(), _Sets(), _Sets()
+        prefixes: _Sets = _Sets()
+        globs: dict[tuple[str, ...], set[Where]] = defaultdict(set)
+        for where, one in assessment.components.items():
+            semantic.add(one.semantic, where)
+            raw.add(one.raw, where)
+            folders.add(one.folders, where)
+            prefixes.add(one.prefixes, where)
+            if one.component.paths:
+                globs[one.component.paths].add(where)
+        widened = {where: one.widened for where, one in assessment.components.items()}
+        return cls(
+            semantic.frozen(),
+            raw.frozen(),
+            folders.frozen(),
+            {patterns: frozenset(found) for patterns, found in globs.items()},
+            prefixes.frozen(),
+            frozenset(where for where, how in widened.items() if how == "python"),
+            frozenset(where for where, how in widened.items() if how == "all"),
+        )
+
+    def candidates(self, change: Change, evidence: Evidence) -> frozenset[Where]:
+        """Every component whose parts the change may alter: a superset, never missing one."""
+        found: set[Where] = set(self.everything) if change.files else set()
+        for file in change.files:
+            path = file.path
+            found |= self.raw.get(path, frozenset())
+            if path.endswith((".py", ".ipynb")):
+                found |= self.python
+            if path in self.semantic and not _means_the_same(file, evidence):
+                found |= self.semantic[path]
+            for patterns, owners in self.globs.items():
+                if file.kind != "modified" and not owners <= found and evidence.matcher(patterns)(path):
+                    found |= owners
+            for folder in parents(path):
+                found |= self.prefixes.get(folder + "/", frozenset())
+                if file.old is None or file.new is None:
+                    found |= self.folders.get(folder, frozenset())
+            if _is_link(file):  # lookups through a link or into a submodule are not recorded path by path
+                return frozenset().union(*self.semantic.values(), *self.raw.values(), found)
+        return frozenset(found)
+
+
+class _Sets:
+    """A multimap under construction."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, set[Where]] = defaultdict(set)
+
+    def add(self, subjects: Iterable[str], where: Where) -> None:
+        for subject in subjects:
+            self._rows[subject].add(where)
+
+    def frozen(self) -> dict[str, frozenset[Where]]:
+        return {subject: frozenset(found) for subject, found in self._rows.items()}
+
+
+def _means_the_same(file: FileChange, evidence: Evidence) -> bool:
+    """File-level early cutoff: a comment in a core library stops here."""
+    if file.kind != "modified" or file.old is None or file.new is None or file.old.mode != file.new.mode:
+        return False
+    kind = Kind.PYTHON if file.path.endswith(".py") else Kind.NOTEBOOK if file.path.endswith(".ipynb") else None
+    if kind is None:
+        return False
+    was, now = evidence.fact(kind, file.old.oid), evidence.fact(kind, file.new.oid)
+    return was is not None and was == now
+
+
+def _is_link(file: FileChange) -> bool:
+    return any(entry is not None and entry.mode in ("120000", "160000") for entry in (file.old, file.new))

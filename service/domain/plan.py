@@ -1,0 +1,230 @@
+"""Owns the decision for every step, run, reuse or pending, with its reasons; refuses to carry anything out.
+
+A step's *static key* covers all that is known before anything runs; its *key* adds the contents of upstream outputs. A
+step whose static key no result has must run; one whose static key is known waits for its upstream to know its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from service.domain.assessment import Assessment, Ingredients
+from service.domain.names import short
+from service.domain.pipeline import Component, Pipeline, UpstreamInput
+from service.domain.step_key import Part, PartKind, Parts, Reason, difference, key_of
+
+
+class Decision(StrEnum):
+    """What a plan says of a step. *Decision* and *outcome* are two things."""
+
+    RUN = "run"
+    REUSE = "reuse"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A successful run as planning sees it. ``outputs`` maps output name → content digest; ``parts`` are the full key's.
+
+    ``available`` is false once its outputs can no longer be read.
+    """
+
+    id: str
+    component: str
+    key: str
+    static_key: str
+    parts: Parts
+    outputs: Mapping[str, str]
+    execution: str
+    commit: str
+    seconds: float
+    available: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What planning may know of the past, fetched beforehand.
+
+    ``results``: every result whose static key occurs in the assessment, newest first. ``baseline``: for each component
+    the last success to compare with (the ref's own history first, else the base's): it explains, it never decides.
+    ``failed``: keys and static keys whose last attempt failed → the execution where. ``in_flight``: keys being computed
+    now → the execution.
+    """
+
+    results: tuple[Result, ...] = ()
+    baseline: Mapping[str, Result] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    in_flight: Mapping[str, str] = field(default_factory=dict)
+
+    def find(self, key: str) -> Result | None:
+        return next((r for r in self.results if r.key == key and r.available), None)
+
+    def lost(self, key: str) -> Result | None:
+        return next((r for r in self.results if r.key == key and not r.available), None)
+
+    def knows(self, static_key: str) -> bool:
+        return any(r.static_key == static_key and r.available for r in self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a plan. ``key`` is ``None`` while upstream outputs are unknown; ``reuses`` is the result taken over
+    (``None`` for a reuse of what is still in flight)."""
+
+    ingredients: Ingredients
+    decision: Decision
+    reasons: tuple[Reason, ...]
+    static_key: str
+    key: str | None
+    reuses: Result | None = None
+
+    @property
+    def component(self) -> Component:
+        return self.ingredients.component
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps of one pipeline at one commit, in topological order, and the components that the head dropped."""
+
+    pipeline: Pipeline
+    base: str | None
+    head: str
+    steps: tuple[Step, ...]
+    removed: tuple[str, ...] = ()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing needs to run: the commit is satisfied by earlier results."""
+        return all(step.reuses is not None for step in self.steps)
+
+
+def make_plan(
+    pipeline: Pipeline,
+    assessment: Assessment,
+    history: History,
+    *,
+    base: str | None,
+    head: str,
+    before: Assessment | None = None,
+    forced: Collection[str] = (),
+) -> Plan:
+    """Decide every step. ``before`` names the components that the base had; ``forced`` must run whatever the past."""
+    steps: dict[str, Step] = {}
+    for component in pipeline.components:
+        ingredients = assessment.components[pipeline.name, component.name].ingredients
+        outputs = _known_outputs(component, steps)
+        steps[component.name] = decide(ingredients, outputs, history, forced=component.name in forced)
+    known = before.manifest.pipeline(pipeline.name) if before else None
+    removed = tuple(c.name for c in known.components if c.name not in steps) if known else ()
+    return Plan(pipeline, base, head, tuple(steps.values()), removed)
+
+
+def decide(
+    ingredients: Ingredients,
+    outputs: Mapping[tuple[str, str], str] | None,
+    history: History,
+    *,
+    forced: bool = False,
+) -> Step:
+    """Decide one step; ``outputs`` are the digests of the upstream outputs it reads, ``None`` while any is unknown."""
+    component, static_key = ingredients.component, ingredients.static_key
+    key = None if outputs is None else full_key(static_key, component, outputs)
+
+    def step(decision: Decision, reasons: Iterable[Reason], reuses: Result | None = None) -> Step:
+        return Step(ingredients, decision, tuple(reasons), static_key, key, reuses)
+
+    baseline = history.baseline.get(component.name)
+    if forced:
+        return step(Decision.RUN, [Reason("forced", component.name, "asked for by a person")])
+    if ingredients.unknowable:
+        return step(Decision.RUN, [Reason("uncertain", component.name, why) for why in ingredients.unknowable])
+    if outputs is not None and key is not None:
+        found = history.find(key)
+        if found is not None:
+            return step(Decision.REUSE, [reused(component, found)], found)
+        if key in history.in_flight:
+            execution = history.in_flight[key]
+            why = f"execution {execution} is computing this very content; its result is taken over"
+            return step(Decision.REUSE, [Reason("in-flight", component.name, why)])
+        parts = full_parts(ingredients.parts, component, outputs)
+        return step(Decision.RUN, explain(component, parts, key, baseline, history))
+    if history.knows(static_key):
+        return step(Decision.PENDING, _waiting(component))
+    compare = _without_upstream(baseline.parts) if baseline else None
+    return step(Decision.RUN, explain(component, ingredients.parts, static_key, baseline, history, compare=compare))
+
+
+def full_parts(parts: Parts, component: Component, outputs: Mapping[tuple[str, str], str]) -> Parts:
+    """The static parts plus one for each upstream output read."""
+    upstream = {
+        Part(PartKind.UPSTREAM, f"{source.component}.{source.output}", outputs[source.component, source.output])
+        for _, source in component.inputs
+        if isinstance(source, UpstreamInput)
+    }
+    return tuple(sorted({*parts, *upstream}))
+
+
+def full_key(static_key: str, component: Component, outputs: Mapping[tuple[str, str], str]) -> str:
+    """The step key: the static key itself for a step that reads no upstream output."""
+    upstream = full_parts((), component, outputs)
+    return key_of((Part(PartKind.ALGORITHM, "static", static_key), *upstream)) if upstream else static_key
+
+
+def explain(
+    component: Component,
+    parts: Parts,
+    key: str,
+    baseline: Result | None,
+    history: History,
+    *,
+    compare: Parts | None = None,
+) -> tuple[Reason, ...]:
+    """Why a step must run; never empty."""
+    reasons: list[Reason] = []
+    if baseline is None:
+        reasons.append(Reason("first", component.name, f"{component.name} has not succeeded before"))
+    else:
+        reasons += difference(compare if compare is not None else baseline.parts, parts)
+    if key in history.failed:
+        reasons.append(
+            Reason("failed-before", component.name, f"its last run with this content failed in {history.failed[key]}")
+        )
+    lost = history.lost(key)
+    if lost is not None:
+        reasons.append(Reason("lost", component.name, f"the outputs of {lost.execution} can no longer be read"))
+    if not reasons:
+        reasons.append(Reason("first", component.name, "no successful run with this content is known"))
+    return tuple(reasons)
+
+
+def reused(component: Component, found: Result) -> Reason:
+    """The reason for a reuse, which names where the result comes from."""
+    where = f"{found.execution} at {short(found.commit)}" if found.execution else short(found.commit)
+    return Reason("unchanged", component.name, f"nothing that can change its result did; reuses {where}")
+
+
+def _waiting(component: Component) -> list[Reason]:
+    return [
+        Reason("upstream", name, f"{name} runs; {component.name} is needed only if what it reads of it changes")
+        for name in component.upstream
+    ]
+
+
+def _known_outputs(component: Component, steps: Mapping[str, Step]) -> dict[tuple[str, str], str] | None:
+    """Digests of the upstream outputs, as far as every one comes from a result that exists already."""
+    outputs = {}
+    for _, source in component.inputs:
+        if isinstance(source, UpstreamInput):
+            result = steps[source.component].reuses
+            digest = result.outputs.get(source.output) if result else None
+            if digest is None:
+                return None
+            outputs[source.component, source.output] = digest
+    return outputs
+
+
+def _without_upstream(parts: Parts) -> Parts:
+    return tuple(part for part in parts if part.kind is not PartKind.UPSTREAM)

@@ -1,0 +1,113 @@
+"""Owns the content key of a step: its parts, their canonical hash and the difference of two; refuses to collect them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from service.domain.names import shown, short
+
+
+class PartKind(StrEnum):
+    """What a part of a key stands for; the words are shown to users and stored, so they never change."""
+
+    ALGORITHM = "algorithm"
+    DECLARATION = "declaration"
+    SOURCE = "source"
+    PARAMETER = "parameter"
+    ENVIRONMENT = "environment"
+    PATH = "path"
+    INPUT = "input"
+    UPSTREAM = "upstream"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Part:
+    """One ingredient: ``source`` / ``src/train.py`` / its semantic hash. ``value`` is a hash or a canonical text."""
+
+    kind: PartKind
+    subject: str
+    value: str
+
+
+Parts = tuple[Part, ...]
+
+
+def key_of(parts: Iterable[Part]) -> str:
+    """SHA-256 (hex) of the parts in canonical order; equal keys mean that a result can be reused."""
+    rows = sorted({(part.kind.value, part.subject, part.value) for part in parts})
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a step has its decision: in words (``detail``) and as evidence (which key part, old and new value).
+
+    ``kind`` is a part kind, or one of ``first``, ``failed-before``, ``lost``, ``unchanged``, ``in-flight``, ``forced``.
+    """
+
+    kind: str
+    subject: str
+    detail: str
+    old: str | None = None
+    new: str | None = None
+
+
+_WORDS = {
+    PartKind.ALGORITHM: "the step key algorithm",
+    PartKind.DECLARATION: "the declaration in refit.yaml",
+    PartKind.SOURCE: "source",
+    PartKind.PARAMETER: "parameter",
+    PartKind.ENVIRONMENT: "environment file",
+    PartKind.PATH: "file",
+    PartKind.INPUT: "input",
+    PartKind.UPSTREAM: "upstream output",
+    PartKind.UNCERTAIN: "what cannot be read with certainty",
+}
+
+
+def difference(old: Iterable[Part], new: Iterable[Part]) -> tuple[Reason, ...]:
+    """What differs between two keys' parts, in a stable order; empty if and only if the keys are equal."""
+    before, after = _by_subject(old), _by_subject(new)
+    reasons = []
+    for at in sorted(before.keys() | after.keys()):
+        was, now = before.get(at), after.get(at)
+        if was != now:
+            kind, subject = at
+            reasons.append(Reason(kind.value, shown(subject), _sentence(kind, subject, was, now), was, now))
+    return tuple(reasons)
+
+
+def _by_subject(parts: Iterable[Part]) -> Mapping[tuple[PartKind, str], str]:
+    return {(part.kind, part.subject): part.value for part in parts}
+
+
+def _sentence(kind: PartKind, subject: str, was: str | None, now: str | None) -> str:
+    what = f"{_WORDS[kind]} {shown(subject)}".rstrip()
+    if kind is PartKind.UNCERTAIN:
+        if was is None or now is None:
+            return shown(subject) if now is not None else f"no longer: {shown(subject)}"
+        return f"{shown(subject)}; something it may load changed"
+    if was is None:
+        return f"{what} is new" if now is None or _is_opaque(now) else f"{what} is new: {shown(now)}"
+    if now is None:
+        return f"{what} is gone"
+    if _is_opaque(was) or _is_opaque(now):
+        return f"{what} changed"
+    return f"{what}: {shown(was)} → {shown(now)}"
+
+
+def _is_opaque(value: str) -> bool:
+    """Hashes say nothing to a person; canonical parameter values do."""
+    return len(value) > 60 or (len(value) >= 40 and " " not in value)
+
+
+def abbreviated(value: str | None) -> str:
+    """A part's value for a table: hashes shortened, ``None`` as a dash."""
+    if value is None:
+        return "–"
+    return short(value) if _is_opaque(value) else shown(value)

@@ -1,0 +1,86 @@
+"""Owns one commit's files, path → entry, cheap to derive from its neighbour's; refuses to read contents."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+
+from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath
+
+_FLATTEN_AT = 2_000
+
+
+class Tree:
+    """The files of one tree. Immutable; ``apply`` shares the unchanged part, so that a push costs what it changed.
+
+    A lookup never follows symbolic links: ``links`` names them (and submodules) for whoever resolves paths.
+    """
+
+    def __init__(self, files: Mapping[RepoPath, Entry], *, _changed: Mapping[RepoPath, Entry | None] | None = None) -> None:
+        self._files = files
+        self._paths: list[RepoPath] | None = None
+        self._changed: Mapping[RepoPath, Entry | None] = _changed or {}
+        self._new_folders = {
+            folder for path, entry in self._changed.items() if entry is not None for folder in parents(path)
+        }
+        self._links: frozenset[RepoPath] | None = None
+
+    def get(self, path: RepoPath) -> Entry | None:
+        """The entry of a file, or ``None``: a folder has none."""
+        if path in self._changed:
+            return self._changed[path]
+        return self._files.get(path)
+
+    def is_folder(self, path: RepoPath) -> bool:
+        """Whether at least one file lies below ``path``; the root (``""``) always is one."""
+        return not path or path in self._new_folders or next(self._base_under(path + "/"), None) is not None
+
+    def under(self, prefix: str) -> Iterator[RepoPath]:
+        """Every file path that starts with ``prefix`` (end it with ``/`` for a folder), sorted."""
+        added = [path for path, entry in self._changed.items() if entry is not None and path.startswith(prefix)]
+        if not added:
+            return self._base_under(prefix)
+        return iter(sorted({*self._base_under(prefix), *added}))
+
+    @property
+    def links(self) -> frozenset[RepoPath]:
+        """Paths of symbolic links and submodules."""
+        if self._links is None:
+            special = (SYMLINK, SUBMODULE)
+            found = {path for path, entry in self._files.items() if entry.mode in special and path not in self._changed}
+            found |= {path for path, entry in self._changed.items() if entry is not None and entry.mode in special}
+            self._links = frozenset(found)
+        return self._links
+
+    def apply(self, changes: Iterable[tuple[RepoPath, Entry | None]]) -> Tree:
+        """The tree after ``changes`` (``None``: the file is gone)."""
+        merged = {**self._changed, **dict(changes)}
+        if len(merged) <= _FLATTEN_AT:
+            derived = Tree(self._files, _changed=merged)
+            derived._paths = self._paths
+            return derived
+        files = dict(self._files)
+        for path, entry in merged.items():
+            if entry is None:
+                files.pop(path, None)
+            else:
+                files[path] = entry
+        return Tree(files)
+
+    def _base_under(self, prefix: str) -> Iterator[RepoPath]:
+        if self._paths is None:
+            self._paths = sorted(self._files)
+        paths = self._paths
+        for at in range(bisect_left(paths, prefix), len(paths)):
+            path = paths[at]
+            if not path.startswith(prefix):
+                return
+            if self._changed.get(path, path) is not None:
+                yield path
+
+
+def parents(path: RepoPath) -> Iterator[RepoPath]:
+    """Every folder above ``path``, nearest first, without the root."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path

@@ -1,0 +1,68 @@
+"""Owns the port to whatever runs steps; refuses polling, retries and memory of its own, which are the worker's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from service.domain.assessment import Ingredients
+from service.domain.execution import Artifact, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One step to run. ``token`` is unique to the attempt and derives from its row: submitting it twice adopts.
+
+    ``source`` writes a clean export of the commit into an empty folder. ``inputs`` maps input name → artifact of an
+    upstream result; repository inputs are found in the export. ``environment`` are the declared files, by content.
+    """
+
+    token: str
+    repository: str
+    pipeline: str
+    commit: str
+    ingredients: Ingredients
+    inputs: Mapping[str, Artifact]
+    environment: tuple[str, ...]
+    source: Source
+
+
+class Source(Protocol):
+    """A commit that can be written to disk."""
+
+    def export(self, target: Path) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a step wrote. ``number`` counts from 1 over both streams."""
+
+    number: int
+    at: datetime
+    stream: str
+    text: str
+
+
+class Backend(Protocol):
+    """Runs steps somewhere. Every verb may raise ``Retry`` (later) or ``Refused`` (never, for this reason)."""
+
+    def submit(self, work: Work) -> str:
+        """Start it, or adopt what an earlier call with this token started; return a handle to store."""
+        ...
+
+    def observe(self, handle: str) -> Observation: ...
+
+    def cancel(self, handle: str) -> None:
+        """Ask for its end, the whole tree of it; a no-op once it has ended."""
+        ...
+
+    def logs(self, handle: str, after: int, limit: int) -> Sequence[LogLine]:
+        """At most ``limit`` lines whose number is greater than ``after``, also while it runs."""
+        ...
+
+    def holds(self, digests: Sequence[str]) -> frozenset[str]:
+        """Which of these outputs can still be read: a reuse needs them."""
+        ...

@@ -1,0 +1,295 @@
+"""Owns the port to everything durable, one unit of work at a time; refuses SQL and a status stored twice.
+
+Only the unit of work commits: leaving ``Store.begin()`` normally makes everything in it durable at once, leaving it by
+an exception makes nothing of it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from service.domain.delivery import Delivery
+from service.domain.execution import Execution, Status
+from service.domain.facts import Fact, Request
+from service.domain.lineage import ModelVersion, Promotion, ResultRecord
+from service.domain.plan import Result
+
+
+class Queue(StrEnum):
+    """The rows that carry work."""
+
+    DELIVERIES = "deliveries"
+    EXECUTIONS = "executions"
+    NOTICES = "notices"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one row until the lease ends. ``fence`` makes a stalled worker's writes void; ``attempt``
+    was counted before the work began, so that a job which kills its process ends in quarantine."""
+
+    queue: Queue
+    id: str
+    fence: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The state of a row's work, for people: next due time, attempts, last error; ``due_at=None`` once it is settled."""
+
+    id: str
+    due_at: datetime | None
+    leased_until: datetime | None
+    attempt: int
+    last_error: str
+    quarantined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDelivery:
+    """A delivery and what became of it. ``outcome`` is a sentence, empty while undecided; ``executions`` the ids made."""
+
+    delivery: Delivery
+    outcome: str
+    executions: tuple[str, ...]
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API token as stored: never the secret, only its SHA-256. ``scopes`` ⊆ {read, run, admin}."""
+
+    id: str
+    name: str
+    digest: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """Filters of the executions list; empty means any. Branch is a ref without ``refs/heads/``."""
+
+    repository: str = ""
+    pipeline: str = ""
+    branch: str = ""
+    commit: str = ""
+    statuses: tuple[Status, ...] = ()
+    since: datetime | None = None
+    trigger: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFilter:
+    """Filters of recorded results; empty means any. ``digest`` matches an output, ``read_digest`` an input."""
+
+    repository: str = ""
+    pipeline: str = ""
+    component: str = ""
+    commit: str = ""
+    execution: str = ""
+    digest: str = ""
+    read_digest: str = ""
+    metric: str = ""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a keyset-paged list, newest first; ``next_cursor`` is ``None`` on the last."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+
+
+class Deliveries(Protocol):
+    def add(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        """Store each with its job due now; ``False`` for a GUID that is known already (nothing is changed then)."""
+        ...
+
+    def get(self, guid: str) -> StoredDelivery | None: ...
+
+    def settle(self, lease: Lease, outcome: str, executions: Sequence[str]) -> None:
+        """What became of it; ends its job. Raises ``LeaseLost`` when the fence is no longer ours."""
+        ...
+
+    def page(self, repository: str = "", cursor: str | None = None, limit: int = 50) -> Page[StoredDelivery]: ...
+
+    def replay(self, guid: str) -> bool:
+        """Make its job due again (attempts from zero); ``False`` if unknown or in work."""
+        ...
+
+
+class Executions(Protocol):
+    def add(self, execution: Execution) -> None:
+        """Store with its job due now. At most one per (repository, pipeline, commit, ref, trigger): raises
+        ``AlreadyThere`` naming the existing id."""
+        ...
+
+    def get(self, id: str) -> Execution | None: ...
+
+    def save(self, execution: Execution, lease: Lease | None = None) -> None:
+        """Write its state; with a lease, conditional on the fence (``LeaseLost``)."""
+        ...
+
+    def page(self, filter: ExecutionFilter, cursor: str | None = None, limit: int = 50) -> Page[Execution]: ...
+
+    def live(self, repository: str, ref: str, pipeline: str = "") -> Sequence[Execution]:
+        """Executions of a ref that have not ended, oldest first."""
+        ...
+
+    def wanted(self, besides: str) -> frozenset[str]:
+        """For every open step of executions that are neither ended nor stopping nor ``besides``: its key, or its static
+        key while the key is unknown."""
+        ...
+
+    def in_flight(self, keys: Collection[str], besides: str) -> Mapping[str, str]:
+        """Those keys that another execution's running step is computing → that execution's id."""
+        ...
+
+    def occupy(self, key: str, step: str) -> bool:
+        """Claim the right to compute ``key`` (``step``: attempt token); ``False`` if another attempt has it."""
+        ...
+
+    def release(self, step: str) -> None: ...
+
+    def running(self, backend: str) -> int:
+        """How many steps are occupied on that backend."""
+        ...
+
+    def failed(self, keys: Collection[str]) -> Mapping[str, str]:
+        """Those keys or static keys whose latest finished attempt failed → the execution."""
+        ...
+
+
+class Lineage(Protocol):
+    def add(self, record: ResultRecord) -> None:
+        """Idempotent by ``record.id``."""
+        ...
+
+    def promote(self, promotion: Promotion) -> None:
+        """Idempotent by (execution, component)."""
+        ...
+
+    def get(self, id: str) -> ResultRecord | None: ...
+
+    def with_static_keys(self, keys: Collection[str]) -> Sequence[Result]:
+        """Results whose own or aliased static key is among ``keys``, newest first (an alias's key and static key)."""
+        ...
+
+    def alias(self, result: str, key: str, static_key: str) -> None:
+        """Another key for a result: what today's algorithm computes where an older one ran."""
+        ...
+
+    def baseline(self, repository: str, pipeline: str, refs: Sequence[str]) -> Mapping[str, Result]:
+        """For each component its newest success or promotion on the first of ``refs`` that has one, else anywhere in
+        the repository."""
+        ...
+
+    def page(self, filter: ResultFilter, cursor: str | None = None, limit: int = 50) -> Page[ResultRecord]: ...
+
+    def promotions(self, *, commit: str = "", result: str = "", execution: str = "") -> Sequence[Promotion]: ...
+
+    def register(self, model: ModelVersion) -> ModelVersion:
+        """Store with the next version number; idempotent by (name, execution)."""
+        ...
+
+    def models(self, name: str = "", digest: str = "") -> Sequence[ModelVersion]: ...
+
+    def settle_model(self, name: str, version: int, status: str, by: str, why: str) -> ModelVersion | None: ...
+
+
+class Jobs(Protocol):
+    def claim(self, queue: Queue, limit: int, seconds: float) -> Sequence[Lease]:
+        """Lease due rows: oldest first, one at a time per repository and ref for deliveries (in order of arrival), fair
+        between repositories. Rows over their attempts are quarantined instead, with their last error."""
+        ...
+
+    def defer(self, lease: Lease, seconds: float, error: str = "", *, counts: bool = True) -> None:
+        """Give the row back, due in ``seconds``; ``counts=False`` takes the attempt back (a poll is not a failure)."""
+        ...
+
+    def finish(self, lease: Lease) -> None: ...
+
+    def quarantine(self, lease: Lease, error: str) -> None: ...
+
+    def wake(self, queue: Queue, id: str) -> None:
+        """Make a row due now, unless it is settled."""
+        ...
+
+    def get(self, queue: Queue, id: str) -> Job | None: ...
+
+    def beat(self, worker: str) -> None:
+        """A worker's heartbeat, read by readiness."""
+        ...
+
+    def beats(self, within: float) -> int:
+        """How many workers beat within so many seconds."""
+        ...
+
+
+class Facts(Protocol):
+    def get(self, requests: Collection[Request], version: str) -> Mapping[Request, Fact]: ...
+
+    def put(self, facts: Iterable[tuple[Request, Fact]], version: str) -> None: ...
+
+
+class Tokens(Protocol):
+    def add(self, token: Token) -> None: ...
+
+    def find(self, digest: str) -> Token | None: ...
+
+    def list(self) -> Sequence[Token]: ...
+
+    def revoke(self, id: str) -> bool: ...
+
+
+class Notices(Protocol):
+    def enqueue(self, execution: str) -> None:
+        """Announce this execution as it stands when the announcer gets to it; coalesces with one that waits."""
+        ...
+
+
+class Work(Protocol):
+    """One unit of work."""
+
+    deliveries: Deliveries
+    executions: Executions
+    lineage: Lineage
+    jobs: Jobs
+    facts: Facts
+    tokens: Tokens
+    notices: Notices
+
+
+class Store(Protocol):
+    """The database."""
+
+    def begin(self) -> AbstractContextManager[Work]: ...
+
+    def wait(self, seconds: float) -> None:
+        """Return when some job may have become due, or after ``seconds``."""
+        ...
+
+
+class LeaseLost(Exception):
+    """Another worker has the row now; whatever was to be written is void."""
+
+
+class AlreadyThere(Exception):
+    """The row exists; ``id`` names it."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.id = id
