@@ -120,20 +120,21 @@ class Shelf:
     def __init__(
         self, known: Mapping[Request, Fact], compile_globs: Callable[[Sequence[str]], Callable[[str], bool]]
     ) -> None:
-        self._known = dict(known)
+        self._known = known
+        self._fresh: dict[Request, Fact] = {}
         self._compile = compile_globs
         self._matchers: dict[tuple[str, ...], Callable[[str], bool]] = {}
         self.wanted: set[Request] = set()
 
     def fact(self, kind: Kind, oid: str) -> Fact | None:
-        found = self._known.get((kind, oid))
+        found = self._fresh.get((kind, oid)) or self._known.get((kind, oid))
         if found is None:
             self.wanted.add((kind, oid))
         return found
 
     def put(self, facts: Iterable[tuple[Request, Fact]]) -> None:
         for request, fact in facts:
-            self._known[request] = fact
+            self._fresh[request] = fact
             self.wanted.discard(request)
 
     def matcher(self, patterns: tuple[str, ...]) -> Callable[[str], bool]:

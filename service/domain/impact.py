@@ -86,3 +86,13 @@ def _without_effect(change: Change, old: Assessment | None, new: Assessment) -> 
     }
     looked_at = {path for path in (file.path for file in change.files) if path in mentioned}
     return tuple(file.path for file in change.files if file.path not in looked_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All that is known of a commit before anything is planned: the change, both sides' assessments, the impact."""
+
+    change: Change
+    before: Assessment | None
+    after: Assessment
+    impact: Impact

@@ -228,3 +228,32 @@ def _known_outputs(component: Component, steps: Mapping[str, Step]) -> dict[tupl
 
 def _without_upstream(parts: Parts) -> Parts:
     return tuple(part for part in parts if part.kind is not PartKind.UPSTREAM)
+
+
+def presumed(pipeline: Pipeline, before: Assessment | None) -> History:
+    """A history in which the base has succeeded, for planning without a database: each upstream key stands in for the
+    content of the outputs that nobody has computed."""
+    if before is None or (known := before.manifest.pipeline(pipeline.name)) is None:
+        return History()
+    results: dict[str, Result] = {}
+    for component in known.components:
+        ingredients = before.components[known.name, component.name].ingredients
+        if ingredients.unknowable:
+            continue
+        read = [source for _, source in component.inputs if isinstance(source, UpstreamInput)]
+        if any(source.component not in results for source in read):
+            continue
+        outputs = {(s.component, s.output): results[s.component].outputs[s.output] for s in read}
+        key = full_key(ingredients.static_key, component, outputs)
+        results[component.name] = Result(
+            id="",
+            component=component.name,
+            key=key,
+            static_key=ingredients.static_key,
+            parts=full_parts(ingredients.parts, component, outputs),
+            outputs={name: f"step:{key}#{name}" for name in component.products},
+            execution="",
+            commit="the base",
+            seconds=0.0,
+        )
+    return History(results=tuple(results.values()), baseline=results)

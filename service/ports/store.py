@@ -140,7 +140,16 @@ class Executions(Protocol):
     def get(self, id: str) -> Execution | None: ...
 
     def save(self, execution: Execution, lease: Lease | None = None) -> None:
-        """Write its state; with a lease, conditional on the fence (``LeaseLost``)."""
+        """Write its steps, attempts and end; with a lease, conditional on the fence (``LeaseLost``). Never writes what
+        ``mark`` owns: a stop that arrives while somebody drives must not be overwritten."""
+        ...
+
+    def mark(self, id: str, *, cancelled: str = "", superseded_by: str = "", approved_by: str = "") -> bool:
+        """Set these once and make the row due now; ``False`` if it is unknown or has ended."""
+        ...
+
+    def planned(self, repository: str, ref: str) -> Execution | None:
+        """The newest execution of a ref, of whichever pipeline."""
         ...
 
     def page(self, filter: ExecutionFilter, cursor: str | None = None, limit: int = 50) -> Page[Execution]: ...
@@ -155,7 +164,8 @@ class Executions(Protocol):
         ...
 
     def in_flight(self, keys: Collection[str], besides: str) -> Mapping[str, str]:
-        """Those keys that another execution's running step is computing → that execution's id."""
+        """Full keys that running steps of other executions are computing → the execution, for steps whose key or static
+        key is among ``keys``."""
         ...
 
     def occupy(self, key: str, step: str) -> bool:
@@ -169,7 +179,8 @@ class Executions(Protocol):
         ...
 
     def failed(self, keys: Collection[str]) -> Mapping[str, str]:
-        """Those keys or static keys whose latest finished attempt failed → the execution."""
+        """Full keys whose latest ended step failed → the execution, for steps whose key or static key is among
+        ``keys``."""
         ...
 
 

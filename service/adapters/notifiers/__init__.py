@@ -1,0 +1,1 @@
+"""Whom Refit tells about executions; refuses to decide what is said."""

@@ -1,0 +1,168 @@
+"""Owns commit → findings: reads trees and facts, keeps neighbours warm, audits itself; refuses to plan or to run.
+
+What is cached can only save work: ``audit`` recomputes from nothing and must agree.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from service.domain.assessment import Assessment, Where, assess, reassess
+from service.domain.change import Change
+from service.domain.errors import Refused
+from service.domain.facts import VERSION, Fact, Request, Shelf
+from service.domain.impact import Findings, impact
+from service.domain.names import EXECUTABLE, REGULAR, short
+from service.domain.pipeline import Manifest
+from service.domain.tree import Tree
+from service.ports.git_host import Repository
+from service.ports.reader import Reader
+
+MANIFEST = "refit.yaml"
+BLOB_LIMIT = 1024 * 1024
+"""Bytes: a larger source file is not parsed; its bytes count, and the plan says so."""
+_NEIGHBOURS = 16
+_FACTS_IN_MEMORY = 200_000
+
+T = TypeVar("T")
+
+
+class FactCache(Protocol):
+    """Where facts outlive the process."""
+
+    def get(self, requests: Collection[Request], version: str) -> Mapping[Request, Fact]: ...
+
+    def put(self, facts: Iterable[tuple[Request, Fact]], version: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Known:
+    """An assessment that later ones may start from."""
+
+    commit: str
+    tree: Tree
+    assessment: Assessment
+
+
+class Assessor:
+    """Assesses commits of any repository. Thread-safe."""
+
+    def __init__(self, reader: Reader, facts: FactCache, backends: Collection[str]) -> None:
+        self._reader = reader
+        self._cache = facts
+        self._backends = backends
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[str, str, str], _Known] = OrderedDict()
+        self._latest: dict[str, tuple[str, str, str]] = {}
+        self._facts: dict[Request, Fact] = {}
+
+    def findings(
+        self, name: str, repository: Repository, head: str, base: str | None, *, manifest_at: str | None = None
+    ) -> Findings:
+        """What ``head`` changes against ``base``. ``manifest_at`` names the commit whose ``refit.yaml`` is believed
+        (a fork's pull request: the base branch). Raises ``Refused`` if the head has no usable manifest; a base
+        without one simply declared nothing."""
+        after = self.at(name, repository, head, manifest_at=manifest_at)
+        before = self._before(name, repository, base) if base else None
+        change = repository.compare(base, head)
+        return Findings(change, before, after, impact(change, before, after))
+
+    def at(self, name: str, repository: Repository, commit: str, *, manifest_at: str | None = None) -> Assessment:
+        """The assessment of one commit, from the nearest neighbour at hand."""
+        manifest_at = manifest_at or commit
+        key = (name, commit, manifest_at)
+        with self._lock:
+            found = self._known.get(key)
+            neighbour = self._known.get(self._latest[name]) if name in self._latest else None
+        if found is not None:
+            return found.assessment
+        manifest = self.manifest(repository, manifest_at)
+        if neighbour is not None:
+            change = repository.compare(neighbour.commit, commit)
+            tree = neighbour.tree.apply((file.path, file.new) for file in change.files)
+            assessment = self._incremental(repository, neighbour.assessment, change, manifest, tree)
+        else:
+            tree = repository.tree(commit)
+            assessment = self._settled(repository, lambda shelf: assess(manifest, tree, shelf))
+        self._remember(key, _Known(commit, tree, assessment))
+        return assessment
+
+    def audit(self, name: str, repository: Repository) -> tuple[Where, ...]:
+        """Recompute the latest assessment from nothing: the components that disagree (none, or it is a bug)."""
+        with self._lock:
+            known = self._known.get(self._latest[name]) if name in self._latest else None
+        if known is None:
+            return ()
+        tree = repository.tree(known.commit)
+        manifest = known.assessment.manifest
+        truth = self._settled(repository, lambda shelf: assess(manifest, tree, shelf))
+        wrong = tuple(
+            where
+            for where, one in truth.components.items()
+            if known.assessment.components[where].ingredients != one.ingredients
+        )
+        if wrong:  # never plan from it again
+            with self._lock:
+                self._known.clear()
+                self._latest.clear()
+        return wrong
+
+    def manifest(self, repository: Repository, commit: str) -> Manifest:
+        """The commit's ``refit.yaml``; ``Refused`` if there is none, ``InvalidManifest`` with all its mistakes."""
+        entry = repository.tree(commit).get(MANIFEST)
+        if entry is None:
+            raise Refused(f"reading {MANIFEST} at {short(commit)}: the commit has none; `refit init` writes a first one")
+        if entry.mode not in (REGULAR, EXECUTABLE):
+            raise Refused(f"reading {MANIFEST} at {short(commit)}: it must be a regular file")
+        content = repository.blobs([entry.oid], BLOB_LIMIT)[entry.oid]
+        if content is None:
+            raise Refused(f"reading {MANIFEST} at {short(commit)}: it is larger than {BLOB_LIMIT} bytes or unreadable")
+        return self._reader.manifest(content, self._backends)
+
+    def _before(self, name: str, repository: Repository, base: str) -> Assessment | None:
+        try:
+            return self.at(name, repository, base)
+        except Refused:
+            return None
+
+    def _incremental(
+        self, repository: Repository, previous: Assessment, change: Change, manifest: Manifest, tree: Tree
+    ) -> Assessment:
+        return self._settled(repository, lambda shelf: reassess(previous, change, manifest, tree, shelf))
+
+    def _settled(self, repository: Repository, question: Callable[[Shelf], T]) -> T:
+        """Ask until every fact that the answer needs is on the shelf."""
+        shelf = Shelf(self._facts, self._reader.globs)
+        while True:
+            answer = question(shelf)
+            if not shelf.wanted:
+                return answer
+            facts = self._load(repository, sorted(shelf.wanted))
+            shelf.put(facts.items())
+            with self._lock:
+                if len(self._facts) > _FACTS_IN_MEMORY:
+                    self._facts.clear()
+                self._facts.update(facts)
+
+    def _load(self, repository: Repository, requests: list[Request]) -> dict[Request, Fact]:
+        found = dict(self._cache.get(requests, VERSION))
+        missing = [request for request in requests if request not in found]
+        if missing:
+            blobs = repository.blobs(sorted({oid for _, oid in missing}), BLOB_LIMIT)
+            fresh = self._reader.facts([(request, blobs.get(request[1])) for request in missing])
+            self._cache.put(fresh, VERSION)
+            found.update(fresh)
+        return found
+
+    def _remember(self, key: tuple[str, str, str], known: _Known) -> None:
+        with self._lock:
+            self._known[key] = known
+            self._latest[key[0]] = key
+            while len(self._known) > _NEIGHBOURS:
+                oldest, _ = self._known.popitem(last=False)
+                if self._latest.get(oldest[0]) == oldest:
+                    del self._latest[oldest[0]]

@@ -1,0 +1,202 @@
+"""Owns one move of one execution: observe, decide, store, then act; refuses to decide anything itself.
+
+The order is what makes a crash harmless: an attempt is stored, with its token, before it is submitted, and submitting
+the same token again adopts what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from service.domain.errors import Refused, Retry
+from service.domain.execution import (
+    Action,
+    Artifact,
+    Attempt,
+    Cancel,
+    Execution,
+    Observation,
+    Promote,
+    Record,
+    Seen,
+    State,
+    StepRun,
+    Submit,
+    advance,
+)
+from service.domain.pipeline import UpstreamInput
+from service.domain.plan import History
+from service.ports import backend as backends
+from service.ports.backend import Backend
+from service.ports.clock import Clock
+from service.ports.git_host import GitHost
+from service.ports.store import Lease, Store, Work
+
+_FIRST_POLL, _SLOWEST_POLL = 0.15, 2.0
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Moves executions. ``history`` reads what planning may know; ``conclude`` and ``ended`` write lineage in the unit
+    of work that stores the move; ``slots`` bounds the steps that run at once, by backend."""
+
+    store: Store
+    hosts: GitHost
+    backends: Mapping[str, Backend]
+    slots: Mapping[str, int]
+    clock: Clock
+    history: Callable[[Work, Execution], History]
+    conclude: Callable[[Work, Execution, Record | Promote], None]
+    ended: Callable[[Work, Execution], None]
+
+    def drive(self, lease: Lease) -> None:
+        """One move under this lease, which it always gives back: finished, or due again."""
+        with self.store.begin() as work:
+            before = work.executions.get(lease.id)
+        if before is None or before.ended_at is not None:
+            with self.store.begin() as work:
+                work.jobs.finish(lease)
+            return
+        backend = self._backend(before)
+        observations = self._observe(before, backend)
+        after, actions = self._move(lease, observations)
+        if after.ended_at is None:
+            self._act(after, actions, backend, lease)
+
+    def _backend(self, execution: Execution) -> Backend:
+        try:
+            return self.backends[execution.pipeline.backend]
+        except KeyError:
+            raise Refused(
+                f"running {execution.pipeline.name}: this server has no backend {execution.pipeline.backend!r}; "
+                "REFIT_BACKENDS defines them"
+            ) from None
+
+    def _observe(self, execution: Execution, backend: Backend) -> dict[str, Observation]:
+        """Look at every attempt in flight; one whose submission was cut off is submitted again, which adopts it."""
+        seen: dict[str, Observation] = {}
+        for step in execution.steps:
+            attempt = step.current
+            if attempt is None:
+                continue
+            try:
+                handle = attempt.handle or self._submit(execution, step, attempt, backend)
+                seen[attempt.token] = backend.observe(handle)
+            except Refused as refusal:
+                seen[attempt.token] = Observation(Seen.FAILED, error=refusal.reason)
+        return seen
+
+    def _move(self, lease: Lease, observations: Mapping[str, Observation]) -> tuple[Execution, Sequence[Action]]:
+        with self.store.begin() as work:
+            execution = work.executions.get(lease.id)  # again: a stop may have arrived while we looked
+            assert execution is not None, "executions are never deleted while leased"
+            name = execution.pipeline.backend
+            moved, actions = advance(
+                execution,
+                observations,
+                self.history(work, execution),
+                self.clock.now(),
+                slots=max(0, self.slots.get(name, 1) - work.executions.running(name)),
+                wanted=work.executions.wanted(besides=execution.id) if execution.superseded_by else (),
+            )
+            moved, actions = self._occupied(work, moved, actions)
+            for action in actions:
+                if isinstance(action, Record | Promote):
+                    self.conclude(work, moved, action)
+            for step in moved.steps:
+                for attempt in step.attempts:
+                    if attempt is not step.current:
+                        work.executions.release(attempt.token)
+            work.executions.save(moved, lease)
+            if moved.ended_at is not None:
+                self.ended(work, moved)
+            if moved.ended_at is not None:
+                work.jobs.finish(lease)
+            elif not any(isinstance(action, Submit | Cancel) for action in actions):
+                work.jobs.defer(lease, self._pause(moved), counts=False)
+        return moved, actions
+
+    def _occupied(
+        self, work: Work, execution: Execution, actions: Sequence[Action]
+    ) -> tuple[Execution, list[Action]]:
+        """Two executions may want the same key at the same moment: the second waits for the first."""
+        kept: list[Action] = []
+        steps = {step.name: step for step in execution.steps}
+        for action in actions:
+            if isinstance(action, Submit) and not work.executions.occupy(action.step.key or "", action.attempt.token):
+                step = steps[action.step.name]
+                steps[step.name] = replace(step, state=State.WAITING, attempts=step.attempts[:-1])
+            else:
+                kept.append(action)
+        return replace(execution, steps=tuple(steps.values())), kept
+
+    def _act(self, execution: Execution, actions: Sequence[Action], backend: Backend, lease: Lease) -> None:
+        """Submit and cancel. A refused submission keeps no handle: the next move asks again and fails the attempt with
+        the refusal's reason."""
+        acts = [action for action in actions if isinstance(action, Submit | Cancel)]
+        if not acts:
+            return
+        handles: dict[str, str] = {}
+        refused = False
+        for act in acts:
+            try:
+                if isinstance(act, Submit):
+                    handles[act.attempt.token] = self._submit(execution, act.step, act.attempt, backend)
+                elif act.attempt.handle:
+                    backend.cancel(act.attempt.handle)
+            except Refused:
+                refused = True
+        steps = tuple(
+            replace(step, attempts=tuple(_with_handle(attempt, handles) for attempt in step.attempts))
+            for step in execution.steps
+        )
+        with self.store.begin() as work:
+            work.executions.save(replace(execution, steps=steps), lease)
+            work.jobs.defer(lease, 0.0 if refused else _FIRST_POLL, counts=False)
+
+    def _submit(self, execution: Execution, step: StepRun, attempt: Attempt, backend: Backend) -> str:
+        component = step.ingredients.component
+        inputs: dict[str, Artifact] = {}
+        for name, source in component.inputs:
+            if isinstance(source, UpstreamInput):
+                result = execution.step(source.component).result
+                if result is None:
+                    raise Retry(f"submitting {step.name}: {source.component} has no result yet")
+                inputs[name] = Artifact(source.output, result.outputs[source.output], 0)
+        return backend.submit(
+            backends.Work(
+                token=attempt.token,
+                repository=execution.repository,
+                pipeline=execution.pipeline.name,
+                commit=execution.commit,
+                ingredients=step.ingredients,
+                inputs=inputs,
+                environment=execution.pipeline.environment,
+                source=_Export(self.hosts, execution.repository, execution.commit),
+            )
+        )
+
+    def _pause(self, execution: Execution) -> float:
+        """Seconds until the next look: soon for a young attempt, slower for a long one."""
+        started = [s.current.started_at for s in execution.steps if s.current and s.current.started_at]
+        if not started:
+            return _FIRST_POLL
+        age = (self.clock.now() - max(started)).total_seconds()
+        return min(_SLOWEST_POLL, max(_FIRST_POLL, age / 20))
+
+
+@dataclass(frozen=True)
+class _Export:
+    """The commit's files, written when the backend asks."""
+
+    hosts: GitHost
+    repository: str
+    commit: str
+
+    def export(self, target: backends.Path) -> None:
+        self.hosts.repository(self.repository).export(self.commit, target)
+
+
+def _with_handle(attempt: Attempt, handles: Mapping[str, str]) -> Attempt:
+    return replace(attempt, handle=handles[attempt.token]) if attempt.token in handles else attempt

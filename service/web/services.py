@@ -1,0 +1,25 @@
+"""Owns what the web room is given by bootstrap; refuses to make any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from service.flow.receive import Inbox
+from service.flow.schedule import Scheduler
+from service.ports.store import Store
+from service.ports.webhook import WebhookReader
+
+
+@dataclass(frozen=True)
+class Services:
+    """``ready`` maps check name → what is wrong (``""``: fine). ``open_reading``: reads need no token (loopback only)."""
+
+    store: Store
+    inbox: Inbox
+    read_webhook: WebhookReader
+    scheduler: Scheduler
+    repositories: Collection[str]
+    ready: Callable[[], Mapping[str, str]]
+    open_reading: bool
+    version: str

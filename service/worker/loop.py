@@ -1,0 +1,128 @@
+"""Owns claiming, concurrency and what a failure means for a job; refuses to know what a job does."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from service.domain.errors import Refused, Retry
+from service.ports.store import Lease, LeaseLost, Queue, Store
+
+LEASE_SECONDS = 30.0
+_IDLE_SECONDS = 5.0
+_BEAT_SECONDS = 5.0
+_CAP_SECONDS = 300.0
+
+Handler = Callable[[Lease], None]
+"""Does one job and settles its lease. ``Retry`` gives it back with backoff; ``Refused`` and bugs quarantine or retry."""
+
+log = structlog.get_logger("refit.worker")
+
+
+class Loop:
+    """Runs handlers, ``capacity`` at a time for each queue, until ``stop``. Chores run between claims."""
+
+    def __init__(
+        self, store: Store, handlers: Mapping[Queue, Handler], capacity: Mapping[Queue, int], chores: Handler | None = None
+    ) -> None:
+        self._store = store
+        self._handlers = handlers
+        self._free = {queue: threading.Semaphore(capacity[queue]) for queue in handlers}
+        self._pool = ThreadPoolExecutor(sum(capacity.values()), thread_name_prefix="worker")
+        self._stopping = threading.Event()
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._beat = threading.Thread(target=self._beats, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._beat.start()
+
+    def stop(self) -> None:
+        """Finish the jobs in hand and return; their rows stay due for whoever comes next."""
+        self._stopping.set()
+        self._thread.join()
+        self._pool.shutdown(wait=True)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                claimed = sum(self._claim(queue) for queue in self._handlers)
+            except Exception:  # the database may be away: say so and go on trying
+                log.exception("claiming jobs")
+                claimed = 0
+                self._stopping.wait(1.0)
+            if not claimed and not self._stopping.is_set():
+                self._wait()
+
+    def _wait(self) -> None:
+        try:
+            self._store.wait(_IDLE_SECONDS)
+        except Exception:
+            log.exception("waiting for jobs")
+            self._stopping.wait(1.0)
+
+    def _claim(self, queue: Queue) -> int:
+        free = self._free[queue]
+        room = 0
+        while free.acquire(blocking=False):
+            room += 1
+        leases: list[Lease] = []
+        try:
+            if room:
+                with self._store.begin() as work:
+                    leases = list(work.jobs.claim(queue, room, LEASE_SECONDS))
+        finally:
+            for _ in range(room - len(leases)):
+                free.release()
+        for lease in leases:
+            self._pool.submit(self._do, lease)
+        return len(leases)
+
+    def _do(self, lease: Lease) -> None:
+        try:
+            self._handlers[lease.queue](lease)
+        except LeaseLost:
+            log.warning("lease lost", queue=lease.queue.value, id=lease.id)
+        except Exception as error:
+            self._failed(lease, error)
+        finally:
+            self._free[lease.queue].release()
+
+    def _failed(self, lease: Lease, error: Exception) -> None:
+        try:
+            with self._store.begin() as work:
+                match error:
+                    case Retry(reason=reason, after=after):
+                        log.warning("retry", queue=lease.queue.value, id=lease.id, reason=reason)
+                        work.jobs.defer(lease, backoff(lease.attempt) if after is None else after, reason)
+                    case Refused(reason=reason):
+                        log.warning("refused", queue=lease.queue.value, id=lease.id, reason=reason)
+                        work.jobs.quarantine(lease, reason)
+                    case _:
+                        log.error("bug", queue=lease.queue.value, id=lease.id, exc_info=error)
+                        work.jobs.defer(lease, backoff(lease.attempt), f"{type(error).__name__}: {error}")
+        except LeaseLost:
+            log.warning("lease lost", queue=lease.queue.value, id=lease.id)
+        except Exception:
+            log.exception("giving a job back", queue=lease.queue.value, id=lease.id)
+
+    def _beats(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with self._store.begin() as work:
+                    work.jobs.beat(self._name)
+            except Exception:
+                log.exception("heartbeat")
+            self._stopping.wait(_BEAT_SECONDS)
+
+
+def backoff(attempt: int) -> float:
+    """Seconds until the next try: exponential, capped, with full jitter."""
+    return random.uniform(0.0, min(_CAP_SECONDS, 0.5 * 2.0**attempt))  # noqa: S311 – jitter is not a secret
