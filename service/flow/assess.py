@@ -52,7 +52,7 @@ class Assessor:
     """Assesses commits of any repository. Thread-safe."""
 
     def __init__(self, reader: Reader, facts: FactCache, backends: Collection[str]) -> None:
-        self._reader = reader
+        self.reader = reader
         self._cache = facts
         self._backends = backends
         self._lock = threading.Lock()
@@ -121,7 +121,7 @@ class Assessor:
         content = repository.blobs([entry.oid], BLOB_LIMIT)[entry.oid]
         if content is None:
             raise Refused(f"reading {MANIFEST} at {short(commit)}: it is larger than {BLOB_LIMIT} bytes or unreadable")
-        return self._reader.manifest(content, self._backends)
+        return self.reader.manifest(content, self._backends)
 
     def _before(self, name: str, repository: Repository, base: str) -> Assessment | None:
         try:
@@ -136,7 +136,7 @@ class Assessor:
 
     def _settled(self, repository: Repository, question: Callable[[Shelf], T]) -> T:
         """Ask until every fact that the answer needs is on the shelf."""
-        shelf = Shelf(self._facts, self._reader.globs)
+        shelf = Shelf(self._facts, self.reader.globs)
         while True:
             answer = question(shelf)
             if not shelf.wanted:
@@ -153,7 +153,7 @@ class Assessor:
         missing = [request for request in requests if request not in found]
         if missing:
             blobs = repository.blobs(sorted({oid for _, oid in missing}), BLOB_LIMIT)
-            fresh = self._reader.facts([(request, blobs.get(request[1])) for request in missing])
+            fresh = self.reader.facts([(request, blobs.get(request[1])) for request in missing])
             self._cache.put(fresh, VERSION)
             found.update(fresh)
         return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from service.domain.errors import Refused, Retry
 from service.domain.execution import (
@@ -100,8 +101,8 @@ class Driver:
                 slots=max(0, self.slots.get(name, 1) - work.executions.running(name)),
                 wanted=work.executions.wanted(besides=execution.id) if execution.superseded_by else (),
             )
-            moved, actions = self._occupied(work, moved, actions)
-            for action in actions:
+            moved, acts = self._occupied(work, moved, actions)
+            for action in acts:
                 if isinstance(action, Record | Promote):
                     self.conclude(work, moved, action)
             for step in moved.steps:
@@ -111,11 +112,10 @@ class Driver:
             work.executions.save(moved, lease)
             if moved.ended_at is not None:
                 self.ended(work, moved)
-            if moved.ended_at is not None:
                 work.jobs.finish(lease)
-            elif not any(isinstance(action, Submit | Cancel) for action in actions):
+            elif not any(isinstance(action, Submit | Cancel) for action in acts):
                 work.jobs.defer(lease, self._pause(moved), counts=False)
-        return moved, actions
+        return moved, acts
 
     def _occupied(
         self, work: Work, execution: Execution, actions: Sequence[Action]
@@ -194,7 +194,7 @@ class _Export:
     repository: str
     commit: str
 
-    def export(self, target: backends.Path) -> None:
+    def export(self, target: Path) -> None:
         self.hosts.repository(self.repository).export(self.commit, target)
 
 
