@@ -21,11 +21,12 @@ class Kind(StrEnum):
 
     PYTHON = "python"
     NOTEBOOK = "notebook"
-    VALUES = "values"
+    YAML = "yaml"
+    JSON = "json"
+    TOML = "toml"
     REQUIREMENTS = "requirements"
     LINK = "link"
     DVC = "dvc"
-    SHELL = "shell"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from service.domain.execution import Execution, Status
 from service.domain.facts import Fact, Request
 from service.domain.lineage import ModelVersion, Promotion, ResultRecord
 from service.domain.plan import Result
+from service.domain.tokens import Token
 
 
 class Queue(StrEnum):
@@ -59,20 +60,6 @@ class StoredDelivery:
     outcome: str
     executions: tuple[str, ...]
     job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An API token as stored: never the secret, only its SHA-256. ``scopes`` ⊆ {read, run, admin}."""
-
-    id: str
-    name: str
-    digest: str
-    scopes: tuple[str, ...]
-    created_at: datetime
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,5 @@
+"""Reads a repository's untrusted content in a process of its own; refuses to run any of it."""
+
+from service.adapters.reading.isolation import IsolatedReader
+
+__all__ = ["IsolatedReader"]

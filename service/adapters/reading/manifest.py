@@ -1,0 +1,223 @@
+"""Owns plain values → a valid manifest, or every mistake at once with its path; refuses to read YAML.
+
+Shape is judged by the pydantic models, meaning here. What has the wrong shape is cut out before meaning is judged, so
+that one mistake neither hides the others nor causes more.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.adapters.reading import schema
+from service.domain.errors import InvalidManifest, Mistake
+from service.domain.gates import parse_gate
+from service.domain.pipeline import (
+    Component,
+    Input,
+    Limits,
+    Manifest,
+    Pipeline,
+    Registration,
+    RepositoryInput,
+    Triggers,
+    UpstreamInput,
+    UriInput,
+    in_order,
+)
+
+_URI = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|azureml:)")
+_DOTTED = re.compile(r"^([A-Za-z][\w-]*)\.([A-Za-z][\w-]*)$")
+_TIMEOUT = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhd]?)$")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_MODELS: dict[str, type] = {
+    "": schema.Document,
+    "triggers": schema.Triggers,
+    "pipelines": schema.Pipeline,
+    "components": schema.Component,
+    "register": schema.Register,
+}
+
+
+def read_manifest(value: object, odd: Sequence[str], backends: Collection[str]) -> Manifest:
+    """The manifest that plain values declare; raises ``InvalidManifest`` with every mistake."""
+    mistakes = [Mistake("", text) for text in odd]
+    if not isinstance(value, dict):
+        raise InvalidManifest([*mistakes, Mistake("", "must be a mapping that starts with `version: 1`")])
+    document = _shaped(value, mistakes)
+    if document is None:
+        raise InvalidManifest(mistakes)
+    reading = _Meaning(backends, mistakes, _declared(value))
+    pipelines = tuple(reading.pipeline(name, pipeline, document) for name, pipeline in document.pipelines.items())
+    if mistakes:
+        raise InvalidManifest(sorted(dict.fromkeys(mistakes), key=lambda mistake: mistake.where))
+    return Manifest(Triggers(tuple(document.triggers.push), tuple(document.triggers.pull_request)), pipelines)
+
+
+def _shaped(value: dict[str, Any], mistakes: list[Mistake]) -> schema.Document | None:
+    """Validate, cut out what is wrong, and validate what is left; ``None`` if nothing usable is."""
+    for _ in range(3):
+        try:
+            return schema.Document.model_validate(value)
+        except ValidationError as invalid:
+            for error in invalid.errors(include_url=False):
+                place = tuple(part for part in error["loc"] if not str(part).startswith(("constrained-", "list[", "str", "int")))
+                mistakes.append(Mistake(".".join(map(str, place)), _words(error, place)))
+                value = _without(value, place)
+    return None
+
+
+def _words(error: Any, place: Sequence[str | int]) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            return _unknown_key(str(place[-1]), place)
+        case "missing":
+            return "is missing"
+        case "string_pattern_mismatch" if place and place[-1] == "[key]":
+            return "is not a name: a letter, then letters, digits, _ or -"
+        case "string_pattern_mismatch":
+            return f"{str(error['input'])!r} has a form that is not allowed here"
+        case _:
+            return str(error["msg"])
+
+
+def _unknown_key(key: str, place: Sequence[str | int]) -> str:
+    if key in ("on", "True", "true") and len(place) == 1:
+        return "unknown key; triggers are declared under `triggers:`"
+    if key == "uses":
+        return "native definitions are not supported by this version; declare `components:`"
+    if len(place) == 1:
+        model = _MODELS[""]
+    else:
+        model = _MODELS.get(str(place[-3]) if len(place) >= 3 else "", _MODELS.get(str(place[-2]), _MODELS[""]))
+    names = [field.alias or name for name, field in model.model_fields.items()]  # type: ignore[attr-defined]
+    return f"unknown key{_nearest(key, names)}"
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    valid = list(names)
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; there {'is' if len(valid) == 1 else 'are'} {', '.join(valid)}" if valid else ""
+
+
+def _without(value: Any, place: Sequence[str | int]) -> Any:
+    """A copy with one place cut out."""
+    if not place:
+        return {}
+    head, *rest = place
+    if isinstance(value, dict) and head in value:
+        if not rest or rest == ["[key]"]:
+            return {key: inner for key, inner in value.items() if key != head}
+        return {key: _without(inner, rest) if key == head else inner for key, inner in value.items()}
+    if isinstance(value, list) and isinstance(head, int) and head < len(value):
+        return [*value[:head], *([_without(value[head], rest)] if rest else []), *value[head + 1 :]]
+    return value
+
+
+def _declared(value: dict[str, Any]) -> dict[str, set[str]]:
+    """Component names as written, wrong ones too: a reference to one of them is not a second mistake."""
+    pipelines = value.get("pipelines")
+    found: dict[str, set[str]] = {}
+    for name, pipeline in pipelines.items() if isinstance(pipelines, dict) else ():
+        components = pipeline.get("components") if isinstance(pipeline, dict) else None
+        found[name] = set(components) if isinstance(components, dict) else set()
+    return found
+
+
+class _Meaning:
+    """Judges references, cycles, gates and names; collects into the shared list."""
+
+    def __init__(self, backends: Collection[str], mistakes: list[Mistake], declared: dict[str, set[str]]) -> None:
+        self._backends = backends
+        self._mistakes = mistakes
+        self._declared = declared
+
+    def _wrong(self, where: str, what: str) -> None:
+        self._mistakes.append(Mistake(where, what))
+
+    def pipeline(self, name: str, raw: schema.Pipeline, document: schema.Document) -> Pipeline:
+        at = f"pipelines.{name}"
+        if raw.backend not in self._backends:
+            self._wrong(f"{at}.backend", f"unknown backend {raw.backend!r}{_nearest(raw.backend, self._backends)}")
+        components = {c: self._component(f"{at}.components.{c}", name, c, one, raw) for c, one in raw.components.items()}
+        order, cycle = in_order({c: one.upstream for c, one in components.items()})
+        if cycle:
+            self._wrong(f"{at}.components", f"these need each other in a cycle: {', '.join(cycle)}")
+        environment = document.environment if isinstance(document.environment, list) else [document.environment]
+        return Pipeline(
+            name=name,
+            backend=raw.backend,
+            components=tuple(components[c] for c in order),
+            environment=tuple(environment),
+            ignore=tuple(document.ignore),
+            gates=self._gates(f"{at}.gates", raw.gates),
+            register=self._registration(f"{at}.register", raw),
+        )
+
+    def _component(self, at: str, pipeline: str, name: str, raw: schema.Component, siblings: schema.Pipeline) -> Component:
+        inputs = tuple((i, self._input(f"{at}.inputs.{i}", pipeline, text, siblings)) for i, text in raw.inputs.items())
+        names = [*raw.inputs, *raw.outputs, *(["metrics"] if raw.metrics else [])]
+        for repeated in sorted({n for n in names if names.count(n) > 1}):
+            self._wrong(at, f"{repeated!r} names two inputs or outputs, and each becomes a flag")
+        extra = raw.with_.model_extra or {}
+        for key, value in extra.items():
+            if isinstance(value, dict | list):
+                self._wrong(f"{at}.with.{key}", "must be a single value")
+        return Component(
+            name=name,
+            run=raw.run,
+            params=tuple(raw.params),
+            paths=tuple(raw.paths),
+            inputs=inputs,
+            outputs=tuple(raw.outputs),
+            metrics=raw.metrics,
+            settings=tuple(sorted((key, str(value)) for key, value in extra.items())),
+            limits=Limits(self._timeout(f"{at}.with.timeout", raw.with_.timeout), raw.with_.retries, raw.with_.instance),
+        )
+
+    def _input(self, at: str, pipeline: str, text: str, siblings: schema.Pipeline) -> Input:
+        if _URI.match(text):
+            return UriInput(text)
+        dotted = _DOTTED.match(text)
+        if dotted and dotted.group(1) in self._declared.get(pipeline, ()):
+            component, output = dotted.groups()
+            made = siblings.components.get(component)
+            if made is not None and output not in made.outputs:
+                self._wrong(at, f"{component} makes no output {output!r}{_nearest(output, made.outputs)}")
+            return UpstreamInput(component, output)
+        if not text or text.startswith("/") or ".." in text.split("/"):
+            self._wrong(at, f"{text!r} is neither a path inside the repository, nor a URI, nor component.output")
+        return RepositoryInput(text)
+
+    def _timeout(self, at: str, text: str | int | None) -> float | None:
+        if text is None:
+            return None
+        found = _TIMEOUT.match(str(text))
+        if not found or float(found.group(1)) <= 0:
+            self._wrong(at, f"{text!r} is not a duration such as 90s, 30m, 2h or 1d")
+            return None
+        return float(found.group(1)) * _SECONDS[found.group(2)]
+
+    def _gates(self, at: str, raw: Sequence[str]) -> tuple[str, ...]:
+        for number, text in enumerate(raw):
+            problem = parse_gate(text)
+            if isinstance(problem, str):
+                self._wrong(f"{at}.{number}", problem)
+        return tuple(raw)
+
+    def _registration(self, at: str, raw: schema.Pipeline) -> Registration | None:
+        if raw.register_ is None:
+            return None
+        component, _, output = raw.register_.model.partition(".")
+        made = raw.components.get(component)
+        if made is None:
+            self._wrong(f"{at}.model", f"no component {component!r}{_nearest(component, raw.components)}")
+        elif output not in made.outputs:
+            self._wrong(f"{at}.model", f"{component} makes no output {output!r}{_nearest(output, made.outputs)}")
+        return Registration(component, output, raw.register_.as_)

@@ -1,0 +1,87 @@
+"""Owns the shape of ``refit.yaml`` and its JSON Schema; refuses what needs more than one place to judge."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+RelativePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\x00-\x1f]+$")]
+Scalar = str | int | float | bool | None
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Triggers(_Strict):
+    """Branch patterns (`main`, `release/*`) that start executions; nothing listed means never."""
+
+    push: list[str] = Field(default_factory=list, description="Branches whose pushes count.")
+    pull_request: list[str] = Field(default_factory=list, description="Base branches whose pull requests count.")
+
+
+class With(BaseModel):
+    """How to run: `instance`, `timeout` and `retries` never change a result; every other entry does."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    instance: str | None = Field(None, description="The machine's type, in the backend's words.")
+    timeout: str | int | None = Field(None, description="`90s`, `30m`, `2h`, `1d`, or seconds.")
+    retries: int = Field(0, ge=0, le=10, description="Attempts after the first.")
+
+
+class Component(_Strict):
+    """One step: a script with what it reads and makes."""
+
+    run: str = Field(min_length=1, max_length=4096, description="An entry script, or a command with ${{inputs.x}} and the like.")
+    params: list[str] = Field(default_factory=list, description="Keys of params.yaml (or file.yaml:key) that it reads.")
+    paths: list[str] = Field(default_factory=list, description="Extra files that count, as gitignore-style globs.")
+    inputs: dict[Name, str] = Field(default_factory=dict, description="A path, a URI, or component.output.")
+    outputs: list[Name] = Field(default_factory=list, description="What it makes, each passed as --name <path>.")
+    metrics: RelativePath | None = Field(None, description="The metrics file it makes, passed as --metrics <path>.")
+    with_: With = Field(default_factory=lambda: With(), alias="with")
+
+
+class Register(_Strict):
+    """Which output becomes a version of which model."""
+
+    model: str = Field(pattern=r"^[A-Za-z][\w-]*\.[A-Za-z][\w-]*$", description="component.output")
+    as_: Name = Field(alias="as", description="The registered model's name.")
+
+
+class Pipeline(_Strict):
+    """A DAG of components on one backend."""
+
+    backend: str = Field("local", description="`local`, or a name that the server defines.")
+    components: dict[Name, Component] = Field(min_length=1)
+    gates: list[str] = Field(default_factory=list, description="`rmse < 560`, `rmse <= baseline * 1.01`")
+    register_: Register | None = Field(None, alias="register")
+
+
+class Document(_Strict):
+    """refit.yaml: which pipelines a repository has and what starts them."""
+
+    version: Literal[1]
+    triggers: Triggers = Field(default_factory=Triggers)
+    ignore: list[str] = Field(default_factory=list, description="Globs that `paths` never match.")
+    environment: RelativePath | list[RelativePath] = Field(default_factory=list, description="Files that define the environment.")
+    pipelines: dict[Name, Pipeline] = Field(min_length=1)
+
+
+def json_schema() -> dict[str, JsonValue]:
+    """JSON Schema, draft 07, for editors and SchemaStore."""
+    schema: dict[str, Any] = Document.model_json_schema(by_alias=True)
+    text = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "refit.yaml", **schema}
+    return _as_draft_07(text)  # type: ignore[no-any-return]
+
+
+def _as_draft_07(value: Any) -> Any:
+    """pydantic speaks 2020-12; the only difference that we use is the place of definitions."""
+    if isinstance(value, dict):
+        return {
+            "definitions" if key == "$defs" else key: _as_draft_07(inner) if key != "$ref" else inner.replace("#/$defs/", "#/definitions/")
+            for key, inner in value.items()
+        }
+    return [_as_draft_07(inner) for inner in value] if isinstance(value, list) else value
