@@ -1,0 +1,218 @@
+"""Owns reading a repository's objects: trees, differences, blobs, commits, exports; refuses refs and the network."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from service.adapters.git.command import Git
+from service.adapters.git.diff import parse_raw, parse_tree
+from service.domain.change import Change, FileChange
+from service.domain.errors import Refused
+from service.domain.names import is_sha, short, shown
+from service.domain.tree import Tree
+from service.ports.git_host import Commit
+
+_EMPTY_TREE = {40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904", 64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321"}
+_TREES = 8
+_PERSON = re.compile(r"^(?P<name>.*?) ?<(?P<mail>[^>]*)> (?P<time>\d+) [+-]\d{4}$")
+
+
+class Objects:
+    """One repository's objects. Thread-safe. Every revision is a full SHA."""
+
+    def __init__(self, git: Git) -> None:
+        self.git = git
+        self._differ = _Differ(git)
+        self._lock = threading.Lock()
+        self._trees: OrderedDict[str, Tree] = OrderedDict()
+
+    def close(self) -> None:
+        self._differ.close()
+
+    def commit(self, sha: str) -> Commit:
+        """The commit's header; ``Refused`` if it is not here."""
+        _full(sha)
+        try:
+            text = self.git.run("cat-file", "commit", sha, act=f"reading commit {short(sha)}").decode("utf-8", "replace")
+        except Refused as error:
+            raise Refused(f"reading commit {short(sha)}: the repository has no such commit") from error
+        head, _, message = text.partition("\n\n")
+        rows = [line.partition(" ") for line in head.splitlines()]
+        fields = {name: value for name, _, value in reversed(rows)}
+        author, committer = _PERSON.match(fields.get("author", "")), _PERSON.match(fields.get("committer", ""))
+        subject = message.strip().partition("\n")[0]
+        return Commit(
+            sha=sha,
+            tree=fields["tree"],
+            author=shown(author.group("name") if author else "")[:200],
+            message=shown(subject)[:200],
+            committed_at=datetime.fromtimestamp(min(int(committer.group("time")), 2**40) if committer else 0, UTC),
+            parents=tuple(value for name, _, value in rows if name == "parent"),
+        )
+
+    def tree(self, sha: str) -> Tree:
+        """Every file of a commit, from a neighbour in memory if there is one."""
+        oid = self.commit(sha).tree
+        with self._lock:
+            known = self._trees.get(oid)
+            near = next(reversed(self._trees.items()), None)
+        if known is None:
+            if near is not None:
+                known = near[1].apply((change.path, change.new) for change in self._differ.between(near[0], oid))
+            else:
+                known = Tree(parse_tree(self.git.run("ls-tree", "-r", "-z", "--full-tree", oid, act="listing a tree")))
+        with self._lock:
+            self._trees[oid] = known
+            self._trees.move_to_end(oid)
+            while len(self._trees) > _TREES:
+                self._trees.popitem(last=False)
+        return known
+
+    def compare(self, base: str | None, head: str) -> Change:
+        """Tree to tree; ``base=None`` is the empty tree."""
+        old = self.commit(base).tree if base else _EMPTY_TREE[len(head)]
+        new = self.commit(head).tree
+        return Change(base, head, self._differ.between(old, new) if old != new else ())
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        _full(one), _full(other)
+        try:
+            found = self.git.run("merge-base", one, other, act="finding the merge base")
+        except Refused:
+            return None
+        return found.decode().split("\n", 1)[0] or None
+
+    def blobs(self, oids: Sequence[str], limit: int) -> Mapping[str, bytes | None]:
+        """Contents in one batch; ``None`` for what is missing or larger than ``limit``."""
+        wanted = [_full(oid) for oid in dict.fromkeys(oids)]
+        if not wanted:
+            return {}
+        self.prefetch(wanted)
+        sizes = self._sizes(wanted)
+        small = [oid for oid in wanted if 0 <= sizes.get(oid, -1) <= limit]
+        found: dict[str, bytes | None] = dict.fromkeys(wanted)
+        if small:
+            output = self.git.run("cat-file", "--batch", act="reading blobs", stdin=_lines(small), long=True)
+            found.update(_batch(output))
+        return found
+
+    def prefetch(self, oids: Sequence[str]) -> None:
+        """Have these blobs at hand; a complete repository has them."""
+
+    def export(self, sha: str, target: Path) -> None:
+        """Write the commit's files below ``target``: a checkout, since ``git archive`` would drop ``export-ignore``d
+        files. Links are written as links and never followed."""
+        tree = self.tree(sha)
+        self.prefetch(sorted({e.oid for path in tree.under("") if (e := tree.get(path)) and e.mode != "160000"}))
+        with tempfile.TemporaryDirectory(prefix="refit-index-") as folder:
+            more = {"GIT_INDEX_FILE": os.path.join(folder, "index"), "GIT_WORK_TREE": str(target)}
+            act = f"exporting {short(sha)}"
+            self.git.run("read-tree", _full(sha), act=act, more=more, long=True)
+            self.git.run("checkout-index", "--all", "--force", act=act, more=more, long=True)
+
+    def _sizes(self, oids: Iterable[str]) -> dict[str, int]:
+        output = self.git.run("cat-file", "--batch-check", act="reading blob sizes", stdin=_lines(oids), long=True)
+        rows = (line.split() for line in output.decode().splitlines())
+        return {row[0]: int(row[2]) for row in rows if len(row) == 3 and row[1] == "blob"}
+
+
+def _full(sha: str) -> str:
+    if not is_sha(sha):
+        raise Refused(f"reading {shown(sha)[:60]}: it is not a full object name")
+    return sha
+
+
+def _lines(oids: Iterable[str]) -> bytes:
+    return "".join(f"{oid}\n" for oid in oids).encode()
+
+
+def _batch(output: bytes) -> dict[str, bytes | None]:
+    found: dict[str, bytes | None] = {}
+    at = 0
+    while at < len(output):
+        end = output.index(b"\n", at)
+        header = output[at:end].split()
+        at = end + 1
+        if len(header) == 3:
+            size = int(header[2])
+            found[header[0].decode()] = output[at : at + size]
+            at += size + 1
+    return found
+
+
+class _Differ:
+    """A long-lived ``git diff-tree --stdin``: twenty times cheaper than starting git for each push."""
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._sentinel = f"refit-{secrets.token_hex(16)}"
+
+    def between(self, old: str, new: str) -> tuple[FileChange, ...]:
+        """Changes from one tree to another, by tree OID."""
+        with self._lock:
+            for last_try in (False, True):
+                try:
+                    return parse_raw(self._ask(old, new))
+                except (OSError, ValueError):  # it died, or its view of packs went stale
+                    self._end()
+                    if last_try:
+                        break
+        return parse_raw(self._git.run("diff-tree", *_DIFF, old, new, act="comparing two trees", long=True))
+
+    def _ask(self, old: str, new: str) -> bytes:
+        process = self._started()
+        assert process.stdin is not None and process.stdout is not None, "started with pipes"
+        process.stdin.write(f"{old} {new}\n{self._sentinel}\n".encode())  # the second line makes git flush
+        process.stdin.flush()
+        end = f"{self._sentinel}\n".encode()
+        head = f"{old} {new}\n".encode()
+        output = b""
+        while not output.endswith(end):
+            part = os.read(process.stdout.fileno(), 1 << 16)
+            if not part:
+                raise OSError("git diff-tree ended")
+            output += part
+        body = output[: -len(end)]
+        if not body:
+            return b""
+        if not body.startswith(head):
+            raise ValueError("git diff-tree answered another question")
+        return body[len(head) :]
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                ["git", "diff-tree", "--stdin", *_DIFF],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=self._git.environment(),
+            )
+        return self._process
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    stream.close()
+            self._process = None
+
+    def close(self) -> None:
+        with self._lock:
+            self._end()
+
+
+_DIFF = ("-r", "-z", "--raw", "--no-renames", "--no-abbrev")

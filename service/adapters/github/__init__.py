@@ -1,0 +1,1 @@
+"""Speaks GitHub; refuses policy, which is the domain's."""
