@@ -9,7 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 UV_VERSION = "0.13.9"
-LOCKS = {"base": [], "dev": ["--extra", "dev"], "sagemaker": ["--extra", "sagemaker"], "azureml": ["--extra", "azureml"]}
+LOCKS = {
+    "base": [],
+    "dev": ["--extra", "dev"],
+    "sagemaker": ["--extra", "sagemaker"],
+    "azureml": ["--extra", "azureml"],
+}
 
 
 def say(message: str) -> None:
@@ -27,7 +32,9 @@ def index() -> dict:
     """pip's configured index, handed to uv, which does not read pip's configuration."""
     if os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL"):
         return {}
-    asked = subprocess.run([sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True)
+    asked = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True
+    )
     url = os.environ.get("PIP_INDEX_URL") or asked.stdout.strip()
     return {"UV_DEFAULT_INDEX": url} if url else {}
 
@@ -39,21 +46,44 @@ def uv() -> str:
     if found:
         return found
     say("installing uv into .uv/ (once)")
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", ROOT / ".uv", f"uv=={UV_VERSION}")
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--target",
+        ROOT / ".uv",
+        f"uv=={UV_VERSION}",
+    )
     return str(own)
 
 
 def python(lock: str) -> Path:
     """The interpreter of .venv, synced from the lock whose hash its stamp lacks; dev contains base, so never back."""
     interpreter, stamp = ROOT / ".venv" / "bin" / "python", ROOT / ".venv" / "refit.stamp"
-    wanted = {name: hashlib.sha256((ROOT / "requirements" / f"{name}.lock").read_bytes()).hexdigest() for name in ("base", "dev")}
+    wanted = {
+        name: hashlib.sha256((ROOT / "requirements" / f"{name}.lock").read_bytes()).hexdigest()
+        for name in ("base", "dev")
+    }
     have = stamp.read_text().split() if stamp.exists() and interpreter.exists() else []
     if wanted["dev"] in have or wanted[lock] in have:
         return interpreter
     say(f"preparing .venv from requirements/{lock}.lock")
     if not interpreter.exists():
         run(uv(), "venv", "--quiet", "--clear", "--python", sys.executable, ROOT / ".venv")
-    run(uv(), "pip", "sync", "--quiet", "--require-hashes", "--python", interpreter, ROOT / "requirements" / f"{lock}.lock", **index())
+    run(
+        uv(),
+        "pip",
+        "sync",
+        "--quiet",
+        "--require-hashes",
+        "--python",
+        interpreter,
+        ROOT / "requirements" / f"{lock}.lock",
+        **index(),
+    )
     stamp.write_text(wanted[lock])
     return interpreter
 
@@ -77,7 +107,11 @@ def main(arguments: list) -> None:
         run(python("dev"), "-m", "pytest", *rest)
     else:
         interpreter = python("base")
-        os.execve(interpreter, [str(interpreter), "-m", "service", *arguments], {**os.environ, "PYTHONPATH": str(ROOT), **index()})
+        os.execve(
+            interpreter,
+            [str(interpreter), "-m", "service", *arguments],
+            {**os.environ, "PYTHONPATH": str(ROOT), **index()},
+        )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -29,7 +29,7 @@ from service.domain.errors import Refused
 from service.domain.execution import Execution
 from service.domain.facts import Fact, Request
 from service.domain.names import short
-from service.flow.assess import Assessor, FactCache
+from service.flow.assess import Assessor
 from service.flow.receive import Inbox
 from service.flow.schedule import Request as Wanted
 from service.flow.schedule import Scheduler
@@ -136,7 +136,8 @@ def choices(settings: Settings) -> list[str]:
         f"database: {store}",
         f"backends: {', '.join(BUILT_IN)} ({settings.slots} steps at once)",
         f"repositories: {repositories}",
-        "webhook secret: " + ("set" if settings.secrets else "none, so every webhook is refused: set REFIT_WEBHOOK_SECRET"),
+        "webhook secret: "
+        + ("set" if settings.secrets else "none, so every webhook is refused: set REFIT_WEBHOOK_SECRET"),
         "reading the API: " + ("open" if settings.reads_openly else "needs a token: refit token create"),
     ]
 
@@ -326,7 +327,7 @@ class _StoredFacts:
         with self._store.begin() as work:
             return work.facts.get(requests, version)
 
-    def put(self, facts: Sequence[tuple[Request, Fact]], version: str) -> None:
+    def put(self, facts: Iterable[tuple[Request, Fact]], version: str) -> None:
         with self._store.begin() as work:
             work.facts.put(facts, version)
 
@@ -361,19 +362,22 @@ def examine() -> list[Check]:
         return [Check("settings", False, str(error))]
     checks = [
         Check("python", True, platform.python_version()),
-        _tried("git", lambda: subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip()),  # noqa: S607
+        _tried(
+            "git",
+            lambda: subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.strip(),
+        ),
         _tried("uv", lambda: uv.find_uv_bin()),
         _tried("database", lambda: _tried_database(settings)),
         Check("webhook secret", bool(settings.secrets), "set" if settings.secrets else "set REFIT_WEBHOOK_SECRET"),
     ]
     for name in settings.repositories:
-        checks.append(_tried(f"repository {name}", lambda name=name: _tried_repository(settings, name)))  # type: ignore[misc]
+        checks.append(_tried(f"repository {name}", lambda name=name: _tried_repository(settings, name)))
     return checks
 
 
-def _tried(name: str, act: object) -> Check:
+def _tried(name: str, act: Callable[[], object]) -> Check:
     try:
-        return Check(name, True, str(act()))  # type: ignore[operator]
+        return Check(name, True, str(act()))
     except Exception as error:  # a doctor reports every failure, whatever it is
         reason = error.reason if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
         return Check(name, False, reason)

@@ -27,7 +27,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    home: Path = Field(default_factory=default_home, description="state: database, mirrors, runs, objects, environments")
+    home: Path = Field(
+        default_factory=default_home, description="state: database, mirrors, runs, objects, environments"
+    )
     database_url: str = Field("", description="sqlite:///… or postgresql+psycopg://…; default: SQLite in home")
     repositories: dict[str, str] = Field(default_factory=dict, description='{"owner/name": "clone URL"}, as JSON')
     webhook_secret: SecretStr = Field(SecretStr(""), description="GitHub's webhook secret")

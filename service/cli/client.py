@@ -34,7 +34,9 @@ class Client:
         try:
             response = self._http.request(method, f"/api/v1{path}", **parts)
         except httpx.HTTPError as error:
-            raise Refused(f"asking {self._http.base_url}: {error}; is `refit serve` running? {SERVER} names it") from error
+            raise Refused(
+                f"asking {self._http.base_url}: {error}; is `refit serve` running? {SERVER} names it"
+            ) from error
         if response.is_error:
             try:
                 problem = response.json()

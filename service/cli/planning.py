@@ -21,7 +21,10 @@ from service.domain.step_key import abbreviated
 app = typer.Typer()
 
 Repo = Annotated[Path, typer.Option("--repo", help="A checkout or a bare repository.", show_default="here")]
-Base = Annotated[str | None, typer.Option("--base", help="Taken as if it had succeeded; default: the merge-base with the default branch.")]
+Base = Annotated[
+    str | None,
+    typer.Option("--base", help="Taken as if it had succeeded; default: the merge-base with the default branch."),
+]
 Head = Annotated[str, typer.Option("--head", help="The commit to plan.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Only = Annotated[str | None, typer.Option("--pipeline", help="Only this pipeline.")]
@@ -131,7 +134,9 @@ def _plans(repo: Path, base: str | None, head: str, only: str | None) -> list[Pl
 
 def _show(one: Plan) -> None:
     against = f" against {short(one.base)}" if one.base else ""
-    table = Table(title=f"{one.pipeline.name} at {short(one.head)}{against}", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=f"{one.pipeline.name} at {short(one.head)}{against}", title_justify="left", box=None, pad_edge=False
+    )
     for heading in ("step", "decision", "why"):
         table.add_column(heading, overflow="fold")
     for step in one.steps:
@@ -147,7 +152,9 @@ def _show(one: Plan) -> None:
 
 
 def _explain(step: Step) -> None:
-    results.print(f"{step.component.name}: {step.decision.value}", style=DECISION_STYLE[step.decision.value], markup=False)
+    results.print(
+        f"{step.component.name}: {step.decision.value}", style=DECISION_STYLE[step.decision.value], markup=False
+    )
     results.print(f"key {step.key or '(known once its upstream has run)'}", markup=False)
     changed = {(reason.kind, reason.subject): reason for reason in step.reasons}
     table = Table(box=None, pad_edge=False)
@@ -163,5 +170,3 @@ def _explain(step: Step) -> None:
         results.print(f"{reason.kind}: {reason.detail}", markup=False)
     for note in step.ingredients.notes:
         results.print(f"note: {note}", markup=False, style="dim")
-
-

@@ -22,10 +22,14 @@ app = typer.Typer()
 
 @app.command()
 def run(
-    repo: Annotated[Path, typer.Option("--repo", help="A checkout or a bare repository.", show_default="here")] = Path(),
+    repo: Annotated[
+        Path, typer.Option("--repo", help="A checkout or a bare repository.", show_default="here")
+    ] = Path(),
     head: Annotated[str, typer.Option("--head", help="The commit to run.")] = "HEAD",
     pipeline: Annotated[str | None, typer.Option("--pipeline", help="Only this pipeline.")] = None,
-    force: Annotated[list[str] | None, typer.Option("--force", help="Run this component whatever the past; repeatable.")] = None,
+    force: Annotated[
+        list[str] | None, typer.Option("--force", help="Run this component whatever the past; repeatable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Run what a commit needs and nothing else, here; earlier runs in this repository are reused."""
@@ -69,7 +73,13 @@ def _table(executions: list[Execution]) -> Table:
     for one in executions:
         for step in one.steps:
             style = STATE_STYLE[step.state.value]
-            table.add_row(escape(one.pipeline.name), short(one.commit), escape(step.name), f"[{style}]{step.state.value}[/]", escape(why(step)))
+            table.add_row(
+                escape(one.pipeline.name),
+                short(one.commit),
+                escape(step.name),
+                f"[{style}]{step.state.value}[/]",
+                escape(why(step)),
+            )
     return table
 
 

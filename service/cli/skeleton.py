@@ -11,7 +11,9 @@ _PLACES = ("", "src", "scripts", "pipeline", "pipelines")
 def skeleton(repo: Path) -> str:
     """YAML text: one component for each script that looks like a stage, with what a person must fill in."""
     scripts = _scripts(repo)
-    environment = next((n for n in ("requirements.lock", "requirements.txt", "pyproject.toml") if (repo / n).exists()), None)
+    environment = next(
+        (n for n in ("requirements.lock", "requirements.txt", "pyproject.toml") if (repo / n).exists()), None
+    )
     lines = ["version: 1", "triggers:", "  push: [main]", "  pull_request: [main]", 'ignore: ["**/*.md"]']
     if environment:
         lines.append(f"environment: {environment}")
@@ -30,7 +32,13 @@ def skeleton(repo: Path) -> str:
 def _scripts(repo: Path) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     folders = [repo / place for place in _PLACES if (repo / place).is_dir()]
-    folders += [child for place in ("src",) if (repo / place).is_dir() for child in sorted((repo / place).iterdir()) if child.is_dir()]
+    folders += [
+        child
+        for place in ("src",)
+        if (repo / place).is_dir()
+        for child in sorted((repo / place).iterdir())
+        if child.is_dir()
+    ]
     for folder in folders:
         for path in sorted(folder.glob("*.py")):
             if path.stem in _STAGES:

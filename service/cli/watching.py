@@ -17,7 +17,13 @@ from service.domain.names import short, shown
 
 app = typer.Typer()
 
-Server = Annotated[str | None, typer.Option("--server", help="The server's URL; default: REFIT_SERVER, else the one running here, else what `refit run` did.")]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        help="The server's URL; default: REFIT_SERVER, else the one running here, else what `refit run` did.",
+    ),
+]
 Repo = Annotated[Path, typer.Option("--repo", help="The checkout whose local history is meant.", show_default="here")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -33,7 +39,11 @@ def status(
 ) -> None:
     """Show the newest executions, or one with its steps and why each ran or was reused."""
     with client(server, repo) as api:
-        found = api.get(f"/executions/{quote(execution)}") if execution else api.get("/executions", branch=branch, limit=limit)
+        found = (
+            api.get(f"/executions/{quote(execution)}")
+            if execution
+            else api.get("/executions", branch=branch, limit=limit)
+        )
     if as_json:
         print_json(found)
     elif execution:
@@ -57,7 +67,9 @@ def logs(
         after = 0
         while True:
             after, more = _print_lines(api, execution, step, after)
-            state = next((s["state"] for s in api.get(f"/executions/{quote(execution)}")["steps"] if s["component"] == step), "")
+            state = next(
+                (s["state"] for s in api.get(f"/executions/{quote(execution)}")["steps"] if s["component"] == step), ""
+            )
             if more:
                 continue
             if not follow or state not in ("waiting", "running"):
@@ -122,7 +134,9 @@ def show_execution(one: dict[str, Any]) -> None:
         style = STATE_STYLE.get(step["state"], "")
         why = "\n".join(escape(shown(reason["detail"])) for reason in step["reasons"])
         seconds = f"{step['seconds']:.1f}" if step.get("seconds") is not None else ""
-        table.add_row(escape(step["component"]), step["decision"] or step["planned"], f"[{style}]{step['state']}[/]", seconds, why)
+        table.add_row(
+            escape(step["component"]), step["decision"] or step["planned"], f"[{style}]{step['state']}[/]", seconds, why
+        )
     results.print(table)
     for step in one["steps"]:
         if step["state"] == "failed" and step["attempts"]:
@@ -137,7 +151,13 @@ def show_lineage(graph: dict[str, Any]) -> None:
             continue
         results.print(node["label"], style="bold", markup=False)
         for edge in graph["edges"]:
-            other = edge["source"] if edge["target"] == node["id"] else edge["target"] if edge["source"] == node["id"] else None
+            other = (
+                edge["source"]
+                if edge["target"] == node["id"]
+                else edge["target"]
+                if edge["source"] == node["id"]
+                else None
+            )
             if other in labels:
                 verb = {"of": "commit", "promoted": "also satisfies"}.get(edge["kind"], edge["kind"])
                 detail = labels[other]["detail"][:26]

@@ -135,9 +135,7 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
     widened = _widest(doubts, declared=bool(component.paths))
     uris = [source.uri for _, source in component.inputs if isinstance(source, UriInput) and not is_pinned(source.uri)]
     parts = [Part(PartKind.ALGORITHM, "", VERSION), *_declaration(component)]
-    parts += [
-        Part(PartKind.PATH if path in extra else PartKind.SOURCE, path, value) for path, value in closure.files
-    ]
+    parts += [Part(PartKind.PATH if path in extra else PartKind.SOURCE, path, value) for path, value in closure.files]
     parts += [Part(PartKind.PARAMETER, subject, value) for subject, value in chosen.values]
     parts += [Part(PartKind.ENVIRONMENT, path, value) for read in environment for path, value in read.values]
     parts += [Part(PartKind.INPUT, name, _one(reading)) for name, reading in inputs]

@@ -34,9 +34,7 @@ class Closure:
     folders: frozenset[RepoPath]
 
 
-def trace(
-    command: str, extra: Sequence[RepoPath], targets: Sequence[str], tree: Tree, evidence: Evidence
-) -> Closure:
+def trace(command: str, extra: Sequence[RepoPath], targets: Sequence[str], tree: Tree, evidence: Evidence) -> Closure:
     """The closure of ``command`` as the runner executes it: in the repository's root, with the root and then ``src`` on
     ``PYTHONPATH``. ``extra`` files count besides (with their imports), ``targets`` are dotted names that are imported.
     """
@@ -74,7 +72,9 @@ class _Search:
             self._import(self.roots, name)
         words = _words(command)
         if words is None:
-            self.doubts.append(("refit.yaml", Doubt(f"the command {command!r} cannot be split into words", widen="all")))
+            self.doubts.append(
+                ("refit.yaml", Doubt(f"the command {command!r} cannot be split into words", widen="all"))
+            )
             return
         script, module = _python_entry(words)
         if module:

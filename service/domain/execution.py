@@ -354,9 +354,7 @@ class _Move:
         if inputs is None:
             return step
         retrying = bool(step.attempts)
-        decided = decide(
-            step.ingredients, inputs, self.history, forced=step.name in self.execution.forced or retrying
-        )
+        decided = decide(step.ingredients, inputs, self.history, forced=step.name in self.execution.forced or retrying)
         if decided.reuses is not None:
             reasons = decided.reasons if step.decision is not Decision.REUSE else step.reasons
             step = replace(
@@ -402,5 +400,8 @@ def _kept(step: StepRun, reasons: Sequence[Reason]) -> tuple[Reason, ...]:
     """A pending step that turns out unneeded says so: its upstream ran again and made the same."""
     if step.planned is Decision.PENDING and step.decision is None:
         upstream = ", ".join(step.ingredients.component.upstream)
-        return (Reason("unchanged", step.name, f"{upstream} ran and what {step.name} reads of it is identical"), *reasons)
+        return (
+            Reason("unchanged", step.name, f"{upstream} ran and what {step.name} reads of it is identical"),
+            *reasons,
+        )
     return tuple(reasons)

@@ -46,7 +46,13 @@ def report(execution: Execution) -> Report:
     for step in errors:
         text += f"\n\n`{step.name}` failed:\n\n```\n{error(step).replace('```', '´´´')}\n```"
     return Report(
-        execution.id, execution.repository, execution.commit, execution.pipeline.name, execution.status.value, title, text[:LIMIT]
+        execution.id,
+        execution.repository,
+        execution.commit,
+        execution.pipeline.name,
+        execution.status.value,
+        title,
+        text[:LIMIT],
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.domain.names import shown, short
+from service.domain.names import short, shown
 
 
 class PartKind(StrEnum):

@@ -16,7 +16,9 @@ class Tree:
     A lookup never follows symbolic links: ``links`` names them (and submodules) for whoever resolves paths.
     """
 
-    def __init__(self, files: Mapping[RepoPath, Entry], *, _changed: Mapping[RepoPath, Entry | None] | None = None) -> None:
+    def __init__(
+        self, files: Mapping[RepoPath, Entry], *, _changed: Mapping[RepoPath, Entry | None] | None = None
+    ) -> None:
         self._files = files
         self._paths: list[RepoPath] | None = None
         self._changed: Mapping[RepoPath, Entry | None] = _changed or {}

@@ -115,7 +115,9 @@ class Assessor:
         """The commit's ``refit.yaml``; ``Refused`` if there is none, ``InvalidManifest`` with all its mistakes."""
         entry = repository.tree(commit).get(MANIFEST)
         if entry is None:
-            raise Refused(f"reading {MANIFEST} at {short(commit)}: the commit has none; `refit init` writes a first one")
+            raise Refused(
+                f"reading {MANIFEST} at {short(commit)}: the commit has none; `refit init` writes a first one"
+            )
         if entry.mode not in (REGULAR, EXECUTABLE):
             raise Refused(f"reading {MANIFEST} at {short(commit)}: it must be a regular file")
         content = repository.blobs([entry.oid], BLOB_LIMIT)[entry.oid]

@@ -81,13 +81,13 @@ def register(work: Work, execution: Execution, now: datetime) -> ModelVersion | 
     if result is None or wanted.output not in result.outputs:
         return None
     digest = result.outputs[wanted.output]
-    if any(model.repository == execution.repository for model in work.lineage.models(wanted.model, digest)):
+    if any(model.repository == execution.repository for model in work.models.all(wanted.model, digest)):
         return None
     metrics: dict[str, float] = {}
     for step in execution.steps:
         made = work.lineage.get(step.result.id) if step.result else None
         metrics.update(made.metrics if made else {})
-    return work.lineage.register(
+    return work.models.register(
         ModelVersion(
             name=wanted.model,
             version=0,

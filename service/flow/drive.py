@@ -101,14 +101,14 @@ class Driver:
                 slots=max(0, self.slots.get(name, 1) - work.executions.running(name)),
                 wanted=work.executions.wanted(besides=execution.id) if execution.superseded_by else (),
             )
+            for step in moved.steps:  # before occupying: a retry wants the key that its first attempt held
+                for attempt in step.attempts:
+                    if attempt is not step.current:
+                        work.executions.release(attempt.token)
             moved, acts = self._occupied(work, moved, actions)
             for action in acts:
                 if isinstance(action, Record | Promote):
                     self.conclude(work, moved, action)
-            for step in moved.steps:
-                for attempt in step.attempts:
-                    if attempt is not step.current:
-                        work.executions.release(attempt.token)
             work.executions.save(moved, lease)
             if moved.ended_at is not None:
                 self.ended(work, moved)
@@ -117,14 +117,14 @@ class Driver:
                 work.jobs.defer(lease, self._pause(moved), counts=False)
         return moved, acts
 
-    def _occupied(
-        self, work: Work, execution: Execution, actions: Sequence[Action]
-    ) -> tuple[Execution, list[Action]]:
+    def _occupied(self, work: Work, execution: Execution, actions: Sequence[Action]) -> tuple[Execution, list[Action]]:
         """Two executions may want the same key at the same moment: the second waits for the first."""
         kept: list[Action] = []
         steps = {step.name: step for step in execution.steps}
         for action in actions:
-            if isinstance(action, Submit) and not work.executions.occupy(action.step.key or "", action.attempt.token):
+            if isinstance(action, Submit) and not work.executions.occupy(
+                action.step.key or "", action.attempt.token, execution.pipeline.backend
+            ):
                 step = steps[action.step.name]
                 steps[step.name] = replace(step, state=State.WAITING, attempts=step.attempts[:-1])
             else:

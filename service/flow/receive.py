@@ -46,9 +46,7 @@ class Inbox:
             if closing:
                 return
 
-    def _drain(
-        self, first: tuple[Delivery, Future[bool]]
-    ) -> tuple[list[tuple[Delivery, Future[bool]]], bool]:
+    def _drain(self, first: tuple[Delivery, Future[bool]]) -> tuple[list[tuple[Delivery, Future[bool]]], bool]:
         batch = [first]
         while len(batch) < BATCH:
             try:

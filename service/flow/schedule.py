@@ -71,12 +71,17 @@ class Scheduler:
     def findings(self, request: Request) -> Findings:
         """What the request's commit changes; ``Refused`` with a reason for its author."""
         repository = self.hosts.repository(request.repository)
-        return self.assess.findings(
+        found = self.assess.findings(
             request.repository, repository, request.commit.sha, request.base, manifest_at=request.manifest_at
         )
+        for pipeline in found.after.manifest.pipelines:
+            with self.store.begin() as work:
+                baseline = self._baseline(work, request, pipeline)
+            self._migrate_keys(request.repository, baseline, pipeline)
+        return found
 
     def plans(self, work: Work, request: Request, findings: Findings) -> list[Plan]:
-        """One plan for each pipeline of the head, against everything the store knows; stores nothing but key aliases."""
+        """One plan for each pipeline of the head, against everything the store knows; stores nothing."""
         wanted = [p for p in findings.after.manifest.pipelines if not request.pipelines or p.name in request.pipelines]
         plans = []
         for pipeline in wanted:
@@ -174,11 +179,9 @@ class Scheduler:
     def _baseline(self, work: Work, request: Request, pipeline: Pipeline) -> Mapping[str, Result]:
         """For each component, the last success to explain against: this ref's, else the base ref's, else any."""
         refs = [ref for ref in (request.ref, request.base_ref) if ref]
-        baseline = work.lineage.baseline(request.repository, pipeline.name, refs)
-        self._migrate_keys(work, request.repository, baseline, pipeline)
-        return baseline
+        return work.lineage.baseline(request.repository, pipeline.name, refs)
 
-    def _migrate_keys(self, work: Work, name: str, baseline: Mapping[str, Result], pipeline: Pipeline) -> None:
+    def _migrate_keys(self, name: str, baseline: Mapping[str, Result], pipeline: Pipeline) -> None:
         """A new version of the algorithm must not retrain everything: give each result that it would orphan today's
         key of the very commit that made it."""
         for component_name, result in baseline.items():
@@ -197,7 +200,8 @@ class Scheduler:
                 continue
             outputs = {(s.component, s.output): upstream[f"{s.component}.{s.output}"] for s in read}
             static_key = assessed.ingredients.static_key
-            work.lineage.alias(result.id, full_key(static_key, assessed.component, outputs), static_key)
+            with self.store.begin() as work:
+                work.lineage.alias(result.id, full_key(static_key, assessed.component, outputs), static_key)
 
     def _execution(self, request: Request, plan: Plan) -> Execution:
         return Execution(

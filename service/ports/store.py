@@ -155,14 +155,18 @@ class Executions(Protocol):
         key is among ``keys``."""
         ...
 
-    def occupy(self, key: str, step: str) -> bool:
-        """Claim the right to compute ``key`` (``step``: attempt token); ``False`` if another attempt has it."""
+    def occupy(self, key: str, token: str, backend: str) -> bool:
+        """Claim the right to compute ``key`` for the attempt ``token``; ``False`` if another attempt has it."""
         ...
 
-    def release(self, step: str) -> None: ...
+    def release(self, token: str) -> None: ...
 
     def running(self, backend: str) -> int:
         """How many steps are occupied on that backend."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """How many executions have each status."""
         ...
 
     def failed(self, keys: Collection[str]) -> Mapping[str, str]:
@@ -199,13 +203,21 @@ class Lineage(Protocol):
 
     def promotions(self, *, commit: str = "", result: str = "", execution: str = "") -> Sequence[Promotion]: ...
 
+    def components(self) -> Sequence[tuple[str, str, str, int, int, float]]:
+        """(repository, pipeline, component, times run, times reused, mean seconds) of everything ever made."""
+        ...
+
+
+class Models(Protocol):
     def register(self, model: ModelVersion) -> ModelVersion:
         """Store with the next version number; idempotent by (name, execution)."""
         ...
 
-    def models(self, name: str = "", digest: str = "") -> Sequence[ModelVersion]: ...
+    def all(self, name: str = "", digest: str = "") -> Sequence[ModelVersion]: ...
 
-    def settle_model(self, name: str, version: int, status: str, by: str, why: str) -> ModelVersion | None: ...
+    def settle(self, name: str, version: int, status: str, by: str, why: str) -> ModelVersion | None:
+        """Give a version another status, and record who and why; ``None`` if there is no such version."""
+        ...
 
 
 class Jobs(Protocol):
@@ -227,6 +239,14 @@ class Jobs(Protocol):
         ...
 
     def get(self, queue: Queue, id: str) -> Job | None: ...
+
+    def renew(self, leases: Iterable[Lease], seconds: float) -> None:
+        """Keep what is in work; a lease that was lost stays lost."""
+        ...
+
+    def depth(self) -> Mapping[str, int]:
+        """How many rows of each queue wait or are in work."""
+        ...
 
     def beat(self, worker: str) -> None:
         """A worker's heartbeat, read by readiness."""
@@ -262,13 +282,29 @@ class Notices(Protocol):
 class Work(Protocol):
     """One unit of work."""
 
-    deliveries: Deliveries
-    executions: Executions
-    lineage: Lineage
-    jobs: Jobs
-    facts: Facts
-    tokens: Tokens
-    notices: Notices
+    @property
+    def deliveries(self) -> Deliveries: ...
+
+    @property
+    def executions(self) -> Executions: ...
+
+    @property
+    def lineage(self) -> Lineage: ...
+
+    @property
+    def models(self) -> Models: ...
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+    @property
+    def facts(self) -> Facts: ...
+
+    @property
+    def tokens(self) -> Tokens: ...
+
+    @property
+    def notices(self) -> Notices: ...
 
 
 class Store(Protocol):

@@ -26,15 +26,14 @@ log = structlog.get_logger("refit.worker")
 
 
 class Loop:
-    """Runs handlers, ``capacity`` at a time for each queue, until ``stop``. Chores run between claims."""
+    """Runs handlers, ``capacity`` at a time for each queue, until ``stop``."""
 
-    def __init__(
-        self, store: Store, handlers: Mapping[Queue, Handler], capacity: Mapping[Queue, int], chores: Handler | None = None
-    ) -> None:
+    def __init__(self, store: Store, handlers: Mapping[Queue, Handler], capacity: Mapping[Queue, int]) -> None:
         self._store = store
         self._handlers = handlers
         self._free = {queue: threading.Semaphore(capacity[queue]) for queue in handlers}
         self._pool = ThreadPoolExecutor(sum(capacity.values()), thread_name_prefix="worker")
+        self._in_work: set[Lease] = set()
         self._stopping = threading.Event()
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
@@ -82,6 +81,7 @@ class Loop:
             for _ in range(room - len(leases)):
                 free.release()
         for lease in leases:
+            self._in_work.add(lease)
             self._pool.submit(self._do, lease)
         return len(leases)
 
@@ -93,6 +93,7 @@ class Loop:
         except Exception as error:
             self._failed(lease, error)
         finally:
+            self._in_work.discard(lease)
             self._free[lease.queue].release()
 
     def _failed(self, lease: Lease, error: Exception) -> None:
@@ -118,6 +119,7 @@ class Loop:
             try:
                 with self._store.begin() as work:
                     work.jobs.beat(self._name)
+                    work.jobs.renew(tuple(self._in_work), LEASE_SECONDS)
             except Exception:
                 log.exception("heartbeat")
             self._stopping.wait(_BEAT_SECONDS)

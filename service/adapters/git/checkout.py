@@ -14,7 +14,13 @@ from service.adapters.git.objects import Objects
 from service.domain.errors import Refused
 from service.domain.names import is_sha, shown
 
-_DEFAULTS = ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master", "refs/heads/main", "refs/heads/master")
+_DEFAULTS = (
+    "refs/remotes/origin/HEAD",
+    "refs/remotes/origin/main",
+    "refs/remotes/origin/master",
+    "refs/heads/main",
+    "refs/heads/master",
+)
 
 
 class Checkout(Objects):
@@ -32,7 +38,9 @@ class Checkout(Objects):
     def __enter__(self) -> Checkout:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def fetch(self, *shas: str) -> Mapping[str, str]:

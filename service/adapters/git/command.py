@@ -15,9 +15,29 @@ from pathlib import Path
 from service.domain.errors import Refused, Retry
 from service.domain.names import shown
 
-_PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "http_proxy", "https_proxy", "no_proxy", "TMPDIR")
+_PASSED_ON = (
+    "PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "TMPDIR",
+)
 _CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")
-_TRANSIENT = ("could not resolve", "timed out", "connection", "early eof", "rpc failed", "503", "502", "500", "429", ".lock")
+_TRANSIENT = (
+    "could not resolve",
+    "timed out",
+    "connection",
+    "early eof",
+    "rpc failed",
+    "503",
+    "502",
+    "500",
+    "429",
+    ".lock",
+)
 _SHORT, _LONG = 60.0, 1_800.0
 
 

@@ -26,7 +26,9 @@ class MirrorHost:
     def repository(self, name: str) -> Mirror:
         key = name.lower()
         if key not in self._urls:
-            raise Refused(f"reading {name}: this server is not configured for it; REFIT_REPOSITORIES names those it serves")
+            raise Refused(
+                f"reading {name}: this server is not configured for it; REFIT_REPOSITORIES names those it serves"
+            )
         with self._lock:
             if key not in self._mirrors:
                 folder = self._folder / f"{key.replace('/', '__')}.git"

@@ -22,7 +22,15 @@ from service.domain.names import is_sha, short, shown
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+refs/pull/*/head:refs/pull/*/head")
 _PARTIAL = ("-c", "remote.origin.promisor=true", "-c", "remote.origin.partialclonefilter=blob:none")
 """Given to fetches only: elsewhere a missing object is missing, instead of one slow fetch for each."""
-_FETCH = (*_PARTIAL, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--recurse-submodules=no")
+_FETCH = (
+    *_PARTIAL,
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--recurse-submodules=no",
+)
 
 
 class Mirror(Objects):

@@ -21,7 +21,10 @@ from service.domain.names import is_sha, short, shown
 from service.domain.tree import Tree
 from service.ports.git_host import Commit
 
-_EMPTY_TREE = {40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904", 64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321"}
+_EMPTY_TREE = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
 _TREES = 8
 _PERSON = re.compile(r"^(?P<name>.*?) ?<(?P<mail>[^>]*)> (?P<time>\d+) [+-]\d{4}$")
 
@@ -42,7 +45,9 @@ class Objects:
         """The commit's header; ``Refused`` if it is not here."""
         _full(sha)
         try:
-            text = self.git.run("cat-file", "commit", sha, act=f"reading commit {short(sha)}").decode("utf-8", "replace")
+            text = self.git.run("cat-file", "commit", sha, act=f"reading commit {short(sha)}").decode(
+                "utf-8", "replace"
+            )
         except Refused as error:
             raise Refused(f"reading commit {short(sha)}: the repository has no such commit") from error
         head, _, message = text.partition("\n\n")

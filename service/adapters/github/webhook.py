@@ -75,10 +75,16 @@ def _payload(headers: Headers, body: bytes) -> dict[str, Any]:
         raise Rejected(415, "Content type refused", "Send application/json or application/x-www-form-urlencoded.")
     try:
         value = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_no_repeats, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_number
+            body.decode("utf-8"),
+            object_pairs_hook=_no_repeats,
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_float=_number,
         )
     except (ValueError, RecursionError) as error:
-        raise Rejected(400, "Body unreadable", f"The payload is not acceptable JSON: {type(error).__name__}.") from error
+        raise Rejected(
+            400, "Body unreadable", f"The payload is not acceptable JSON: {type(error).__name__}."
+        ) from error
     if not isinstance(value, dict):
         _bad("the payload is not an object")
     return value
@@ -86,7 +92,9 @@ def _payload(headers: Headers, body: bytes) -> dict[str, Any]:
 
 def _form(body: bytes) -> bytes:
     try:
-        fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=10, errors="strict")
+        fields = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=10, errors="strict"
+        )
     except ValueError as error:
         raise Rejected(400, "Body unreadable", "The form is malformed.") from error
     payloads = [value for key, value in fields if key == "payload"]

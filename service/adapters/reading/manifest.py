@@ -65,7 +65,9 @@ def _shaped(value: dict[str, Any], mistakes: list[Mistake]) -> schema.Document |
             return schema.Document.model_validate(value)
         except ValidationError as invalid:
             for error in invalid.errors(include_url=False):
-                place = tuple(part for part in error["loc"] if not str(part).startswith(("constrained-", "list[", "str", "int")))
+                place = tuple(
+                    part for part in error["loc"] if not str(part).startswith(("constrained-", "list[", "str", "int"))
+                )
                 mistakes.append(Mistake(".".join(map(str, place)), _words(error, place)))
                 value = _without(value, place)
     return None
@@ -145,7 +147,9 @@ class _Meaning:
         at = f"pipelines.{name}"
         if raw.backend not in self._backends:
             self._wrong(f"{at}.backend", f"unknown backend {raw.backend!r}{_nearest(raw.backend, self._backends)}")
-        components = {c: self._component(f"{at}.components.{c}", name, c, one, raw) for c, one in raw.components.items()}
+        components = {
+            c: self._component(f"{at}.components.{c}", name, c, one, raw) for c, one in raw.components.items()
+        }
         order, cycle = in_order({c: one.upstream for c, one in components.items()})
         if cycle:
             self._wrong(f"{at}.components", f"these need each other in a cycle: {', '.join(cycle)}")
@@ -160,7 +164,9 @@ class _Meaning:
             register=self._registration(f"{at}.register", raw),
         )
 
-    def _component(self, at: str, pipeline: str, name: str, raw: schema.Component, siblings: schema.Pipeline) -> Component:
+    def _component(
+        self, at: str, pipeline: str, name: str, raw: schema.Component, siblings: schema.Pipeline
+    ) -> Component:
         inputs = tuple((i, self._input(f"{at}.inputs.{i}", pipeline, text, siblings)) for i, text in raw.inputs.items())
         names = [*raw.inputs, *raw.outputs, *(["metrics"] if raw.metrics else [])]
         for repeated in sorted({n for n in names if names.count(n) > 1}):
@@ -178,7 +184,9 @@ class _Meaning:
             outputs=tuple(raw.outputs),
             metrics=raw.metrics,
             settings=tuple(sorted((key, str(value)) for key, value in extra.items())),
-            limits=Limits(self._timeout(f"{at}.with.timeout", raw.with_.timeout), raw.with_.retries, raw.with_.instance),
+            limits=Limits(
+                self._timeout(f"{at}.with.timeout", raw.with_.timeout), raw.with_.retries, raw.with_.instance
+            ),
         )
 
     def _input(self, at: str, pipeline: str, text: str, siblings: schema.Pipeline) -> Input:

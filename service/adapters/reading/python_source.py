@@ -24,7 +24,15 @@ _DOC_MODULES = ("docopt", "dspy", "torch.jit", "doctest")
 _IMPORTERS = frozenset({"importlib.import_module", "__import__", "importlib.__import__"})
 _RUNNERS = frozenset({"runpy.run_path", "importlib.util.spec_from_file_location", "imp.load_source"})
 _WALKERS = frozenset({"pkgutil.iter_modules", "pkgutil.walk_packages", "importlib.util.find_spec"})
-_PROGRAMS = ("subprocess.", "os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn", "asyncio.create_subprocess")
+_PROGRAMS = (
+    "subprocess.",
+    "os.system",
+    "os.popen",
+    "os.exec",
+    "os.spawn",
+    "os.posix_spawn",
+    "asyncio.create_subprocess",
+)
 
 
 def read_python(source: bytes) -> PythonFacts:
@@ -177,13 +185,17 @@ class _Reading(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _dynamic_import(self, node: ast.Call) -> None:
-        first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg in ("name", "mod_name")), None)
+        first = (
+            node.args[0] if node.args else next((k.value for k in node.keywords if k.arg in ("name", "mod_name")), None)
+        )
         if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
             self.doubts.append(Doubt("computes the name of an import", node.lineno, "python"))
             return
         module = first.value.lstrip(".")
         level = len(first.value) - len(module)
-        package = node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords if k.arg == "package"), None)
+        package = (
+            node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords if k.arg == "package"), None)
+        )
         if level and isinstance(package, ast.Constant) and isinstance(package.value, str):
             parts = package.value.split(".")
             base = parts[: len(parts) - (level - 1)]

@@ -35,7 +35,9 @@ class With(BaseModel):
 class Component(_Strict):
     """One step: a script with what it reads and makes."""
 
-    run: str = Field(min_length=1, max_length=4096, description="An entry script, or a command with ${{inputs.x}} and the like.")
+    run: str = Field(
+        min_length=1, max_length=4096, description="An entry script, or a command with ${{inputs.x}} and the like."
+    )
     params: list[str] = Field(default_factory=list, description="Keys of params.yaml (or file.yaml:key) that it reads.")
     paths: list[str] = Field(default_factory=list, description="Extra files that count, as gitignore-style globs.")
     inputs: dict[Name, str] = Field(default_factory=dict, description="A path, a URI, or component.output.")
@@ -66,7 +68,9 @@ class Document(_Strict):
     version: Literal[1]
     triggers: Triggers = Field(default_factory=Triggers)
     ignore: list[str] = Field(default_factory=list, description="Globs that `paths` never match.")
-    environment: RelativePath | list[RelativePath] = Field(default_factory=list, description="Files that define the environment.")
+    environment: RelativePath | list[RelativePath] = Field(
+        default_factory=list, description="Files that define the environment."
+    )
     pipelines: dict[Name, Pipeline] = Field(min_length=1)
 
 
@@ -81,7 +85,9 @@ def _as_draft_07(value: Any) -> Any:
     """pydantic speaks 2020-12; the only difference that we use is the place of definitions."""
     if isinstance(value, dict):
         return {
-            "definitions" if key == "$defs" else key: _as_draft_07(inner) if key != "$ref" else inner.replace("#/$defs/", "#/definitions/")
+            "definitions" if key == "$defs" else key: _as_draft_07(inner)
+            if key != "$ref"
+            else inner.replace("#/$defs/", "#/definitions/")
             for key, inner in value.items()
         }
     return [_as_draft_07(inner) for inner in value] if isinstance(value, list) else value

@@ -45,7 +45,9 @@ def read_dvc(content: bytes) -> TextFacts:
                 for out in value.value:
                     digests += _digests(out)
     if not digests:
-        return TextFacts(f"bytes {hashlib.sha256(content).hexdigest()}", (), (Doubt("names no digest: all of its bytes count"),))
+        return TextFacts(
+            f"bytes {hashlib.sha256(content).hexdigest()}", (), (Doubt("names no digest: all of its bytes count"),)
+        )
     return TextFacts(" ".join(digests))
 
 

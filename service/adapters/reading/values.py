@@ -198,7 +198,13 @@ def _walk(path: _Path, value: object, leaves: list[Leaf]) -> None:
         for at, inner in enumerate(value):
             _walk((*path, str(at)), inner, leaves)
     else:
-        text = value if isinstance(value, str) else _canonical(value) if not isinstance(value, dict | list) else json.dumps(value)
+        text = (
+            value
+            if isinstance(value, str)
+            else _canonical(value)
+            if not isinstance(value, dict | list)
+            else json.dumps(value)
+        )
         leaves.append(Leaf(path, text, _canonical(value) if not isinstance(value, dict | list) else text))
 
 

@@ -1,0 +1,305 @@
+"""Owns executions, their steps and attempts, as rows; refuses to move them, and to store the status that they imply."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from service.adapters.database import tables
+from service.adapters.database.documents import (
+    certain,
+    dumps,
+    ingredients_of,
+    ingredients_text,
+    loads,
+    moment,
+    pipeline_of,
+    pipeline_text,
+    reasons_of,
+    reasons_text,
+    seconds,
+)
+from service.adapters.database.jobs import clock
+from service.adapters.database.lineage import Lineage
+from service.adapters.database.paging import before, cursor_of
+from service.adapters.database.upsert import insert_new, insert_or_update
+from service.domain.execution import Attempt, Execution, Seen, State, Status, StepRun
+from service.domain.names import shown
+from service.domain.plan import Decision
+from service.ports.store import AlreadyThere, ExecutionFilter, Lease, LeaseLost, Page
+
+_E, _S, _A, _O = tables.executions, tables.steps, tables.attempts, tables.occupations
+
+
+class Executions:
+    """Implements the executions part of the store port, in one transaction."""
+
+    def __init__(self, connection: Connection, lineage: Lineage) -> None:
+        self._connection = connection
+        self._lineage = lineage
+        self._now = clock(connection)
+
+    def add(self, execution: Execution) -> None:
+        values = {
+            "id": execution.id,
+            "repository": execution.repository,
+            "pipeline": execution.pipeline.name,
+            "ref": shown(execution.ref),
+            "commit": execution.commit,
+            "tree": execution.tree,
+            "base": execution.base,
+            "author": shown(execution.author),
+            "message": shown(execution.message),
+            "trigger": execution.trigger,
+            "created_at": execution.created_at.timestamp(),
+            "pull_request": execution.pull_request,
+            "definition": pipeline_text(execution.pipeline),
+            "removed": dumps(execution.removed),
+            "forced": dumps(execution.forced),
+            "needs_approval": shown(execution.needs_approval),
+            "due_at": self._now,
+        }
+        unique = ("repository", "pipeline", "commit", "ref", "trigger")
+        if not insert_new(self._connection, _E, values, *unique):
+            same = and_(*(_E.c[name] == values[name] for name in unique))
+            raise AlreadyThere(str(self._connection.scalar(select(_E.c.id).where(same))))
+        self._write_steps(execution)
+
+    def get(self, id: str) -> Execution | None:
+        row = self._connection.execute(select(_E).where(_E.c.id == id)).one_or_none()
+        return None if row is None else self._loaded([row])[0]
+
+    def save(self, execution: Execution, lease: Lease | None = None) -> None:
+        where = _E.c.id == execution.id
+        if lease is not None:
+            where = and_(where, _E.c.fence == lease.fence)
+        done = self._connection.execute(update(_E).where(where).values(ended_at=seconds(execution.ended_at)))
+        if done.rowcount != 1:
+            raise LeaseLost(f"execution {execution.id}")
+        self._write_steps(execution)
+
+    def _write_steps(self, execution: Execution) -> None:
+        for position, step in enumerate(execution.steps):
+            values = {
+                "execution": execution.id,
+                "position": position,
+                "component": step.name,
+                "planned": step.planned.value,
+                "decision": step.decision.value if step.decision else None,
+                "state": step.state.value,
+                "static_key": step.static_key,
+                "key": step.key,
+                "reasons": reasons_text(step.reasons),
+                "ingredients": ingredients_text(step.ingredients),
+                "result": step.result.id if step.result else None,
+            }
+            insert_or_update(self._connection, _S, values, "execution", "position")
+            for attempt in step.attempts:
+                insert_or_update(self._connection, _A, _attempt_values(execution.id, step.name, attempt), "token")
+            if not step.attempts or step.state is State.WAITING:  # an attempt that found its key occupied is withdrawn
+                number = len(step.attempts)
+                self._connection.execute(
+                    delete(_A).where(_A.c.execution == execution.id, _A.c.component == step.name, _A.c.number > number)
+                )
+
+    def mark(self, id: str, *, cancelled: str = "", superseded_by: str = "", approved_by: str = "") -> bool:
+        given = {"cancelled": cancelled, "superseded_by": superseded_by, "approved_by": approved_by}
+        values = {
+            name: case((_E.c[name] == "", shown(value)), else_=_E.c[name]) for name, value in given.items() if value
+        }
+        done = self._connection.execute(
+            update(_E).where(_E.c.id == id, _E.c.ended_at.is_(None)).values(**values, due_at=self._now)
+        )
+        return done.rowcount == 1
+
+    def planned(self, repository: str, ref: str) -> Execution | None:
+        query = select(_E).where(_E.c.repository == repository, _E.c.ref == shown(ref))
+        row = self._connection.execute(query.order_by(_E.c.id.desc()).limit(1)).one_or_none()
+        return None if row is None else self._loaded([row])[0]
+
+    def page(self, filter: ExecutionFilter, cursor: str | None = None, limit: int = 50) -> Page[Execution]:
+        query = select(_E).order_by(_E.c.id.desc()).limit(limit + 1)
+        for name in ("repository", "pipeline", "commit", "trigger"):
+            if value := getattr(filter, name):
+                query = query.where(_E.c[name] == value)
+        if filter.branch:
+            query = query.where(_E.c.ref.in_([f"refs/heads/{shown(filter.branch)}", shown(filter.branch)]))
+        if filter.since:
+            query = query.where(_E.c.created_at >= filter.since.timestamp())
+        if filter.statuses:
+            query = query.where(status_expression().in_([status.value for status in filter.statuses]))
+        if cursor:
+            query = query.where(_E.c.id < before(cursor))
+        rows = self._connection.execute(query).all()
+        more = cursor_of(rows[limit - 1].id) if len(rows) > limit else None
+        return Page(tuple(self._loaded(rows[:limit])), more)
+
+    def live(self, repository: str, ref: str, pipeline: str = "") -> Sequence[Execution]:
+        query = select(_E).where(_E.c.repository == repository, _E.c.ref == shown(ref), _E.c.ended_at.is_(None))
+        if pipeline:
+            query = query.where(_E.c.pipeline == pipeline)
+        return self._loaded(self._connection.execute(query.order_by(_E.c.id)).all())
+
+    def wanted(self, besides: str) -> frozenset[str]:
+        query = (
+            select(func.coalesce(_S.c.key, _S.c.static_key))
+            .join(_E, _E.c.id == _S.c.execution)
+            .where(
+                _E.c.ended_at.is_(None),
+                _E.c.cancelled == "",
+                _E.c.superseded_by == "",
+                _E.c.id != besides,
+                _S.c.state.in_([State.WAITING.value, State.RUNNING.value]),
+            )
+        )
+        return frozenset(self._connection.scalars(query))
+
+    def in_flight(self, keys: Collection[str], besides: str) -> Mapping[str, str]:
+        if not keys:
+            return {}
+        query = select(_S.c.key, _S.c.execution).where(
+            or_(_S.c.key.in_(keys), _S.c.static_key.in_(keys)),
+            _S.c.state == State.RUNNING.value,
+            _S.c.execution != besides,
+            _S.c.key.is_not(None),
+        )
+        return {row.key: row.execution for row in self._connection.execute(query)}
+
+    def occupy(self, key: str, token: str, backend: str) -> bool:
+        mine = self._connection.scalar(select(_O.c.key).where(_O.c.token == token))
+        if mine is not None:
+            return True
+        return insert_new(self._connection, _O, {"key": key, "token": token, "backend": backend}, "key")
+
+    def release(self, token: str) -> None:
+        self._connection.execute(delete(_O).where(_O.c.token == token))
+
+    def running(self, backend: str) -> int:
+        return self._connection.scalar(select(func.count()).where(_O.c.backend == backend)) or 0
+
+    def failed(self, keys: Collection[str]) -> Mapping[str, str]:
+        if not keys:
+            return {}
+        query = (
+            select(_S.c.key, _S.c.execution)
+            .where(
+                or_(_S.c.key.in_(keys), _S.c.static_key.in_(keys)),
+                _S.c.state == State.FAILED.value,
+                _S.c.key.is_not(None),
+            )
+            .order_by(_S.c.execution)
+        )
+        return {row.key: row.execution for row in self._connection.execute(query)}
+
+    def counts(self) -> Mapping[str, int]:
+        """How many executions have each status."""
+        status = status_expression().label("status")
+        rows = self._connection.execute(select(status, func.count().label("n")).select_from(_E).group_by(status))
+        return {row.status: row.n for row in rows}
+
+    def _loaded(self, rows: Sequence[Any]) -> list[Execution]:
+        ids = [row.id for row in rows]
+        attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+        found = self._connection.execute(select(_A).where(_A.c.execution.in_(ids)).order_by(_A.c.number))
+        for row in found:
+            attempts[row.execution, row.component].append(_attempt(row))
+        step_rows = self._connection.execute(
+            select(_S).where(_S.c.execution.in_(ids)).order_by(_S.c.execution, _S.c.position)
+        ).all()
+        known = self._lineage.results([row.result for row in step_rows if row.result])
+        steps: dict[str, list[StepRun]] = defaultdict(list)
+        for row in step_rows:
+            steps[row.execution].append(
+                StepRun(
+                    ingredients=ingredients_of(row.ingredients),
+                    planned=Decision(row.planned),
+                    decision=Decision(row.decision) if row.decision else None,
+                    reasons=reasons_of(row.reasons),
+                    static_key=row.static_key,
+                    key=row.key,
+                    state=State(row.state),
+                    attempts=tuple(attempts[row.execution, row.component]),
+                    result=known.get(row.result) if row.result else None,
+                )
+            )
+        return [_execution(row, steps[row.id]) for row in rows]
+
+
+def status_expression() -> ColumnElement[str]:
+    """``Execution.status`` in SQL: derived from the steps there, so derived from them here."""
+
+    def some(*states: State, negate: bool = False) -> ColumnElement[bool]:
+        condition = _S.c.state.in_([state.value for state in states])
+        return exists().where(_S.c.execution == _E.c.id, ~condition if negate else condition)
+
+    stopping = or_(_E.c.cancelled != "", _E.c.superseded_by != "")
+    waits = and_(_E.c.needs_approval != "", _E.c.approved_by == "", ~stopping)
+    superseded = and_(_E.c.superseded_by != "", _E.c.cancelled == "")
+    return case(
+        (waits, Status.AWAITING_APPROVAL.value),
+        (and_(some(State.WAITING, State.RUNNING), some(State.WAITING, negate=True)), Status.RUNNING.value),
+        (some(State.WAITING, State.RUNNING), Status.QUEUED.value),
+        (and_(some(State.CANCELLED), superseded), Status.SUPERSEDED.value),
+        (some(State.CANCELLED), Status.CANCELLED.value),
+        (some(State.FAILED), Status.FAILED.value),
+        else_=Status.SUCCEEDED.value,
+    )
+
+
+def _execution(row: Any, steps: Iterable[StepRun]) -> Execution:
+    return Execution(
+        id=row.id,
+        repository=row.repository,
+        pipeline=pipeline_of(row.definition),
+        ref=row.ref,
+        commit=row.commit,
+        tree=row.tree,
+        base=row.base,
+        author=row.author,
+        message=row.message,
+        trigger=row.trigger,
+        created_at=certain(row.created_at),
+        steps=tuple(steps),
+        pull_request=row.pull_request,
+        removed=tuple(loads(row.removed)),
+        needs_approval=row.needs_approval,
+        approved_by=row.approved_by,
+        cancelled=row.cancelled,
+        superseded_by=row.superseded_by,
+        forced=tuple(loads(row.forced)),
+        ended_at=moment(row.ended_at),
+    )
+
+
+def _attempt_values(execution: str, component: str, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "token": attempt.token,
+        "execution": execution,
+        "component": component,
+        "number": attempt.number,
+        "handle": attempt.handle,
+        "seen": attempt.seen.value,
+        "error": "\n".join(shown(line) for line in attempt.error.splitlines()),
+        "exit_code": attempt.exit_code,
+        "started_at": seconds(attempt.started_at),
+        "ended_at": seconds(attempt.ended_at),
+        "cancelling": attempt.cancelling,
+    }
+
+
+def _attempt(row: Any) -> Attempt:
+    return Attempt(
+        number=row.number,
+        token=row.token,
+        handle=row.handle,
+        seen=Seen(row.seen),
+        error=row.error,
+        exit_code=row.exit_code,
+        started_at=moment(row.started_at),
+        ended_at=moment(row.ended_at),
+        cancelling=bool(row.cancelling),
+    )

@@ -1,0 +1,245 @@
+"""Owns results, promotions and their queries both ways, as rows; refuses to draw the graph."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, exists, func, select, union_all
+
+from service.adapters.database import tables
+from service.adapters.database.documents import certain, dumps, loads, parts_of, parts_text
+from service.adapters.database.paging import before, cursor_of
+from service.adapters.database.upsert import insert_new
+from service.domain.execution import Artifact
+from service.domain.lineage import InputRecord, Promotion, ResultRecord
+from service.domain.names import shown
+from service.domain.plan import Result
+from service.ports.store import Page, ResultFilter
+
+_R, _K, _P = tables.results, tables.result_keys, tables.promotions
+_IN, _OUT, _M = tables.result_inputs, tables.result_outputs, tables.result_metrics
+
+
+class Lineage:
+    """Implements the lineage part of the store port, in one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, record: ResultRecord) -> None:
+        values = {
+            "id": record.id,
+            "repository": record.repository,
+            "pipeline": record.pipeline,
+            "component": record.component,
+            "execution": record.execution,
+            "commit": record.commit,
+            "tree": record.tree,
+            "ref": shown(record.ref),
+            "pull_request": record.pull_request,
+            "author": shown(record.author),
+            "key": record.key,
+            "static_key": record.static_key,
+            "parts": parts_text(record.parts),
+            "parameters": dumps(dict(record.parameters)),
+            "environment": shown(record.environment),
+            "backend": record.backend,
+            "job": shown(record.job),
+            "attempt": record.attempt,
+            "started_at": record.started_at.timestamp(),
+            "ended_at": record.ended_at.timestamp(),
+        }
+        if not insert_new(self._connection, _R, values, "id"):
+            return
+        self.alias(record.id, record.key, record.static_key)
+        for read in record.inputs:
+            row = {"result": record.id, "name": read.name, "source": shown(read.source), "digest": shown(read.digest)}
+            insert_new(self._connection, _IN, {**row, "size": read.size}, "result", "name")
+        for made in record.outputs:
+            row = {"result": record.id, "name": made.name, "digest": made.digest, "uri": made.uri}
+            insert_new(self._connection, _OUT, {**row, "size": made.size}, "result", "name")
+        for name, value in record.metrics.items():
+            insert_new(
+                self._connection, _M, {"result": record.id, "name": shown(name)[:256], "value": value}, "result", "name"
+            )
+
+    def alias(self, result: str, key: str, static_key: str) -> None:
+        insert_new(self._connection, _K, {"key": key, "result": result, "static_key": static_key}, "key", "result")
+
+    def promote(self, promotion: Promotion) -> None:
+        values = {
+            "execution": promotion.execution,
+            "component": promotion.component,
+            "repository": promotion.repository,
+            "pipeline": promotion.pipeline,
+            "commit": promotion.commit,
+            "ref": shown(promotion.ref),
+            "result": promotion.result,
+            "at": promotion.at.timestamp(),
+        }
+        insert_new(self._connection, _P, values, "execution", "component")
+
+    def get(self, id: str) -> ResultRecord | None:
+        found = self._records(select(_R).where(_R.c.id == id))
+        return found[0] if found else None
+
+    def results(self, ids: Collection[str]) -> dict[str, Result]:
+        """Results as planning sees them, by id, under their own keys."""
+        query = select(_R, _R.c.key.label("known_key"), _R.c.static_key.label("known_static")).where(
+            _R.c.id.in_(set(ids))
+        )
+        return {result.id: result for result in self._planning(query)} if ids else {}
+
+    def with_static_keys(self, keys: Collection[str]) -> Sequence[Result]:
+        if not keys:
+            return []
+        query = (
+            select(_R, _K.c.key.label("known_key"), _K.c.static_key.label("known_static"))
+            .join(_K, _K.c.result == _R.c.id)
+            .where(_K.c.static_key.in_(keys))
+            .order_by(_R.c.ended_at.desc(), _R.c.id.desc())
+        )
+        return self._planning(query)
+
+    def baseline(self, repository: str, pipeline: str, refs: Sequence[str]) -> Mapping[str, Result]:
+        chosen: dict[str, str] = {}
+        for ref in (*refs, None):
+            for component, result in self._newest(repository, pipeline, ref):
+                chosen.setdefault(component, result)
+        known = self.results(list(chosen.values()))
+        return {component: known[result] for component, result in chosen.items() if result in known}
+
+    def _newest(self, repository: str, pipeline: str, ref: str | None) -> Iterable[tuple[str, str]]:
+        def here(table: Any) -> Any:
+            same = and_(table.c.repository == repository, table.c.pipeline == pipeline)
+            return same if ref is None else and_(same, table.c.ref == shown(ref))
+
+        made = select(_R.c.component, _R.c.id.label("result"), _R.c.ended_at.label("at")).where(here(_R))
+        kept = select(_P.c.component, _P.c.result, _P.c.at).where(here(_P))
+        both = union_all(made, kept).subquery()
+        rank = func.row_number().over(partition_by=both.c.component, order_by=(both.c.at.desc(), both.c.result.desc()))
+        ranked = select(both.c.component, both.c.result, rank.label("rank")).subquery()
+        rows = self._connection.execute(select(ranked).where(ranked.c.rank == 1).order_by(ranked.c.component))
+        return [(row.component, row.result) for row in rows]
+
+    def page(self, filter: ResultFilter, cursor: str | None = None, limit: int = 50) -> Page[ResultRecord]:
+        query = select(_R).order_by(_R.c.id.desc()).limit(limit + 1)
+        for name in ("repository", "pipeline", "component", "commit", "execution"):
+            if value := getattr(filter, name):
+                query = query.where(_R.c[name] == value)
+        if filter.digest:
+            query = query.where(exists().where(_OUT.c.result == _R.c.id, _OUT.c.digest == filter.digest))
+        if filter.read_digest:
+            query = query.where(exists().where(_IN.c.result == _R.c.id, _IN.c.digest == filter.read_digest))
+        if filter.metric:
+            query = query.where(exists().where(_M.c.result == _R.c.id, _M.c.name == filter.metric))
+        if cursor:
+            query = query.where(_R.c.id < before(cursor))
+        found = self._records(query)
+        more = cursor_of(found[limit - 1].id) if len(found) > limit else None
+        return Page(tuple(found[:limit]), more)
+
+    def promotions(self, *, commit: str = "", result: str = "", execution: str = "") -> Sequence[Promotion]:
+        query = select(_P).order_by(_P.c.at, _P.c.execution, _P.c.component)
+        for column, value in ((_P.c.commit, commit), (_P.c.result, result), (_P.c.execution, execution)):
+            if value:
+                query = query.where(column == value)
+        return [
+            Promotion(r.execution, r.repository, r.pipeline, r.component, r.commit, r.ref, r.result, certain(r.at))
+            for r in self._connection.execute(query)
+        ]
+
+    def components(self) -> Sequence[tuple[str, str, str, int, int, float]]:
+        """(repository, pipeline, component, times run, times reused, mean seconds) of everything ever made."""
+        ran = {
+            (r.repository, r.pipeline, r.component): (r.n, float(r.mean))
+            for r in self._connection.execute(
+                select(
+                    _R.c.repository,
+                    _R.c.pipeline,
+                    _R.c.component,
+                    func.count().label("n"),
+                    func.avg(_R.c.ended_at - _R.c.started_at).label("mean"),
+                ).group_by(_R.c.repository, _R.c.pipeline, _R.c.component)
+            )
+        }
+        kept = {
+            (r.repository, r.pipeline, r.component): r.n
+            for r in self._connection.execute(
+                select(_P.c.repository, _P.c.pipeline, _P.c.component, func.count().label("n")).group_by(
+                    _P.c.repository, _P.c.pipeline, _P.c.component
+                )
+            )
+        }
+        return [(*place, n, kept.get(place, 0), mean) for place, (n, mean) in sorted(ran.items())]
+
+    def _planning(self, query: Select[Any]) -> list[Result]:
+        rows = self._connection.execute(query).all()
+        outputs: dict[str, dict[str, str]] = defaultdict(dict)
+        for made in self._rows(_OUT, [row.id for row in rows]):
+            outputs[made.result][made.name] = made.digest
+        return [
+            Result(
+                id=row.id,
+                component=row.component,
+                key=row.known_key,
+                static_key=row.known_static,
+                parts=parts_of(row.parts),
+                outputs=outputs[row.id],
+                execution=row.execution,
+                commit=row.commit,
+                seconds=row.ended_at - row.started_at,
+            )
+            for row in rows
+        ]
+
+    def _records(self, query: Select[Any]) -> list[ResultRecord]:
+        rows = self._connection.execute(query).all()
+        ids = [row.id for row in rows]
+        inputs: dict[str, list[InputRecord]] = defaultdict(list)
+        for read in self._rows(_IN, ids):
+            inputs[read.result].append(InputRecord(read.name, read.source, read.digest, read.size))
+        outputs: dict[str, list[Artifact]] = defaultdict(list)
+        for made in self._rows(_OUT, ids):
+            outputs[made.result].append(Artifact(made.name, made.digest, made.size, made.uri))
+        metrics: dict[str, dict[str, float]] = defaultdict(dict)
+        for metric in self._rows(_M, ids):
+            metrics[metric.result][metric.name] = metric.value
+        return [_record(row, inputs[row.id], outputs[row.id], metrics[row.id]) for row in rows]
+
+    def _rows(self, table: Any, ids: Sequence[str]) -> Sequence[Any]:
+        if not ids:
+            return []
+        return self._connection.execute(
+            select(table).where(table.c.result.in_(set(ids))).order_by(table.c.result, table.c.name)
+        ).all()
+
+
+def _record(row: Any, inputs: list[InputRecord], outputs: list[Artifact], metrics: Mapping[str, float]) -> ResultRecord:
+    return ResultRecord(
+        id=row.id,
+        repository=row.repository,
+        pipeline=row.pipeline,
+        component=row.component,
+        execution=row.execution,
+        commit=row.commit,
+        tree=row.tree,
+        ref=row.ref,
+        pull_request=row.pull_request,
+        author=row.author,
+        key=row.key,
+        static_key=row.static_key,
+        parts=parts_of(row.parts),
+        parameters=loads(row.parameters),
+        environment=row.environment,
+        backend=row.backend,
+        job=row.job,
+        attempt=row.attempt,
+        started_at=certain(row.started_at),
+        ended_at=certain(row.ended_at),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        metrics=metrics,
+    )

@@ -1,0 +1,23 @@
+"""Owns inserts that meet an existing row, in both dialects; refuses to hide which of the two happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+def insert_new(connection: Connection, table: Table, values: Mapping[str, Any], *unique: str) -> bool:
+    """Insert unless a row with these unique columns exists; whether it was inserted."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    done = connection.execute(insert(table).values(**values).on_conflict_do_nothing(index_elements=list(unique)))
+    return done.rowcount == 1
+
+
+def insert_or_update(connection: Connection, table: Table, values: Mapping[str, Any], *unique: str) -> None:
+    """Insert, or overwrite every other column of the existing row."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    rest = {name: value for name, value in values.items() if name not in unique}
+    connection.execute(insert(table).values(**values).on_conflict_do_update(index_elements=list(unique), set_=rest))
