@@ -1,0 +1,71 @@
+"""Owns the argument list of a step: a bare script with flags, or a command with placeholders; refuses a shell."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_PLACEHOLDER = re.compile(r"\$\{\{\s*(inputs|outputs|params)\.([\w.-]+)\s*\}\}|\$\{\{\s*(metrics)\s*\}\}")
+
+
+class Unrunnable(Exception):
+    """The declared command cannot be run; the text says why."""
+
+
+def arguments(
+    run: str,
+    python: Path,
+    inputs: Mapping[str, str],
+    outputs: Mapping[str, str],
+    flags: Sequence[tuple[str, Sequence[str]]],
+    work: Path,
+) -> list[str]:
+    """``inputs`` and ``outputs`` map names to paths (``metrics`` is an output); ``flags`` are the parameters."""
+    words = shlex.split(run)
+    if len(words) == 1 and words[0].endswith((".py", ".ipynb")):
+        given = [word for name, path in (inputs | outputs).items() for word in (f"--{name}", path)]
+        given += [word for name, texts in flags for word in (f"--{name}", *texts)]
+        return [str(python), _script(words[0], work), *given]
+    values = {f"params.{name}": " ".join(texts) for name, texts in flags}
+    values |= {f"inputs.{name}": path for name, path in inputs.items()}
+    values |= {f"outputs.{name}": path for name, path in outputs.items()}
+    values["metrics"] = outputs.get("metrics", "")
+    words = [_filled(word, values) for word in words]
+    if words[0] in ("python", "python3"):
+        words[0] = str(python)
+    elif words[0].endswith(".py"):
+        words.insert(0, str(python))
+    return words
+
+
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    def value(found: re.Match[str]) -> str:
+        name = found.group(3) or f"{found.group(1)}.{found.group(2)}"
+        if name not in values and found.group(1) == "params":
+            name = f"params.{found.group(2).rpartition('.')[2]}"
+        if name not in values:
+            raise Unrunnable(f"running the step: {found.group(0)} names nothing that the component declares")
+        return values[name]
+
+    return _PLACEHOLDER.sub(value, word)
+
+
+def _script(path: str, work: Path) -> str:
+    """A script as it is; a notebook's code cells as a script beside it, since the environment may lack Jupyter."""
+    if path.endswith(".py"):
+        return path
+    try:
+        cells = json.loads((work / path).read_bytes())["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unrunnable(f"running the step: {path} is not a notebook that can be read") from error
+    if any(line.lstrip().startswith(("%", "!")) for cell in code for line in cell.splitlines()):
+        raise Unrunnable(
+            f"running the step: {path} uses magics, which need Jupyter; the local runner takes plain code cells"
+        )
+    script = f"{path}.py"
+    (work / script).write_text("\n\n".join(code) + "\n", encoding="utf-8")
+    return script

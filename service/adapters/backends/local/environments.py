@@ -1,0 +1,78 @@
+"""Owns Python environments built by uv from declared files and cached by their content; refuses other kinds."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_ALGORITHM = "1"
+_INCLUDE = re.compile(rb"^\s*(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)", re.MULTILINE)
+
+Run = Callable[[Sequence[str], Path], int]
+"""Runs a command in a folder with its output in the log; its exit code."""
+
+
+class Unbuildable(Exception):
+    """The environment cannot be had; the text says why and what to do."""
+
+
+def environment_for(root: Path, files: Sequence[str], source: Path, uv: str, run: Run) -> tuple[Path, str]:
+    """The interpreter of an environment that has what ``files`` (below ``source``) declare, and its content hash.
+
+    One process builds, others wait; what a killed build left is thrown away.
+    """
+    name = _content_hash(files, source)
+    folder, complete = root / name, root / name / ".complete"
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / f"{name}.lock").open("w") as lock:
+        if not complete.exists():
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _build(folder, files, source, uv, run)
+            complete.touch()
+            os.sync()
+    return folder / "bin" / "python", name
+
+
+def _build(folder: Path, files: Sequence[str], source: Path, uv: str, run: Run) -> None:
+    if run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], source):
+        raise Unbuildable("building the environment: uv could not make it; the log has its words")
+    if files:
+        wanted = [word for name in files for word in ("--requirement", name)]
+        python = str(folder / "bin" / "python")
+        if run([uv, "pip", "install", "--python", python, *wanted], source):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise Unbuildable(
+                f"building the environment: uv could not install {', '.join(files)}; the log has its words"
+            )
+
+
+def _content_hash(files: Sequence[str], source: Path) -> str:
+    digest = hashlib.sha256(f"{_ALGORITHM} {platform.python_version()} {platform.machine()}".encode())
+    waiting, seen = list(files), set()
+    while waiting:
+        name = os.path.normpath(waiting.pop(0))
+        path = source / name
+        if name in seen:
+            continue
+        seen.add(name)
+        if name.endswith((".yml", ".yaml")) or "Dockerfile" in name:
+            raise Unbuildable(
+                f"building the environment: the local runner cannot use {name}; it takes requirements files"
+            )
+        if not path.resolve().is_relative_to(source.resolve()) or not path.is_file():
+            raise Unbuildable(f"building the environment: {name} is not in the repository")
+        content = path.read_bytes()
+        digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
+        if not name.endswith(".toml"):
+            folder = os.path.dirname(name)
+            waiting += [os.path.join(folder, os.fsdecode(found)) for found in _INCLUDE.findall(content)]
+    return digest.hexdigest()[:32]

@@ -1,0 +1,41 @@
+"""Owns a metrics file → names and numbers, flat or in SageMaker's nested form; refuses what is not a finite number."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+_LARGEST = 1024 * 1024
+
+
+class UnreadableMetrics(Exception):
+    """The metrics file cannot be used; the text says why."""
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """``{"rmse": 1}`` and ``{"regression_metrics": {"rmse": {"value": 1}}}`` both give ``rmse``; flat names win.
+
+    The nested form is that of SageMaker's model quality reports.
+    """
+    if path.stat().st_size > _LARGEST:
+        raise UnreadableMetrics(f"{path.name} is larger than {_LARGEST} bytes")
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UnreadableMetrics(f"{path.name} is not JSON") from error
+    if not isinstance(value, dict):
+        raise UnreadableMetrics(f"{path.name} is not a JSON object")
+    found = {name: float(one) for name, one in value.items() if _is_number(one)}
+    for group in value.values():
+        if isinstance(group, dict):
+            for name, one in group.items():
+                number = one.get("value") if isinstance(one, dict) else one
+                if _is_number(number):
+                    found.setdefault(name, float(number))
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

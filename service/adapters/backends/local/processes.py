@@ -1,0 +1,101 @@
+"""Owns finding and ending whole process trees on Linux, also what left its group; refuses to signal a reused id."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+MARK = "REFIT_STEP"
+"""Environment variable of every process of a step: its attempt's token."""
+_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
+
+
+def become_subreaper() -> None:
+    """Orphans below this process come back to it instead of escaping to init."""
+    ctypes.CDLL(None, use_errno=True).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent() -> None:
+    """Called in a child before exec: the kernel kills it when its parent dies."""
+    ctypes.CDLL(None, use_errno=True).prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot: with its id it names the process for ever."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def is_alive(pid: int, ticks: int | None) -> bool:
+    return ticks is not None and start_ticks(pid) == ticks
+
+
+def end_descendants(root: int, grace: float) -> None:
+    """End everything below ``root`` (not itself): SIGTERM, then SIGKILL after ``grace`` seconds, until none is left."""
+    deadline = time.monotonic() + grace
+    for pid in _descendants(root):
+        _signal(pid, signal.SIGTERM)
+    while True:
+        _reap()
+        left = list(_descendants(root))
+        if not left:
+            return
+        if time.monotonic() >= deadline:
+            for pid in left:
+                _signal(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def end_marked(token: str) -> None:
+    """End what a killed supervisor left behind: every process whose environment carries the token."""
+    wanted = f"{MARK}={token}".encode()
+    for _ in range(50):
+        found = [pid for pid in _pids() if wanted in _environment(pid)]
+        for pid in found:
+            _signal(pid, signal.SIGKILL)
+        if not found:
+            return
+        time.sleep(0.02)
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def _descendants(root: int) -> Iterator[int]:
+    parents: dict[int, int] = {}
+    for pid in _pids():
+        with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+            if fields[0] != b"Z":
+                parents[pid] = int(fields[1])
+    below = {root}
+    while more := {pid for pid, parent in parents.items() if parent in below} - below:
+        below |= more
+    return iter(below - {root})
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass

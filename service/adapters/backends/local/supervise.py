@@ -1,0 +1,246 @@
+"""Owns one attempt from start to outcome, in a process of its own that outlives the service; refuses to retry.
+
+Started by the backend as ``python -m service.adapters.backends.local.supervise <folder>``. It holds the run's lock while it
+lives, and writes the outcome before it lets go: whoever finds neither knows that it died.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from service.adapters.backends.local.commands import Unrunnable, arguments
+from service.adapters.backends.local.environments import Unbuildable, environment_for
+from service.adapters.backends.local.files import RunFolder, read_json, write_json
+from service.adapters.backends.local.logs import LogWriter
+from service.adapters.backends.local.metrics import UnreadableMetrics, read_metrics
+from service.adapters.backends.local.objects import Objects, Unstorable
+from service.adapters.backends.local.processes import (
+    MARK,
+    become_subreaper,
+    die_with_parent,
+    end_descendants,
+    start_ticks,
+)
+
+GRACE_SECONDS = 5.0
+_STEP_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+class Stopped(Exception):
+    """The step shall not go on: ``seen`` is ``cancelled`` or ``failed``, the text says why."""
+
+    def __init__(self, seen: str, why: str) -> None:
+        super().__init__(why)
+        self.seen = seen
+
+
+class Supervisor:
+    """One attempt."""
+
+    def __init__(self, folder: RunFolder, spec: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.log = LogWriter(folder.log)
+        self.objects = Objects(Path(spec["objects"]))
+        self.deadline = time.time() + spec["timeout"] if spec["timeout"] else None
+        self.outcome: dict[str, Any] = {"seen": "failed", "error": "", "exit_code": None, "started_at": time.time()}
+        self._terminated = threading.Event()
+
+    def run(self) -> None:
+        """Everything, and the outcome whatever happens."""
+        signal.signal(signal.SIGTERM, lambda _number, _frame: self._terminated.set())
+        become_subreaper()
+        try:
+            self._step()
+        except Stopped as stop:
+            self.outcome |= {"seen": stop.seen, "error": str(stop)}
+        except (Unbuildable, Unrunnable, Unstorable, UnreadableMetrics) as problem:
+            self.outcome |= {"seen": "failed", "error": self._with_log(str(problem))}
+        except OSError as problem:
+            full = "; the disk is full" if problem.errno == errno.ENOSPC else ""
+            self.outcome |= {"seen": "failed", "error": f"the runner failed: {problem}{full}"}
+        finally:
+            end_descendants(os.getpid(), 0.0)
+        if self.outcome["error"]:
+            self.log.write("refit", self.outcome["error"].splitlines()[0])
+        self.outcome["ended_at"] = time.time()
+        write_json(self.folder.outcome, self.outcome)
+        self.log.close()
+
+    def _step(self) -> None:
+        spec, work = self.spec, self.folder.work
+        python, name = environment_for(Path(spec["environments"]), spec["environment"], work, spec["uv"], self._tool)
+        self.outcome["environment"] = name
+        inputs = self._inputs()
+        out = self.folder.path / "out"
+        out.mkdir()
+        outputs = {name: str(out / name) for name in spec["outputs"]}
+        if spec["metrics"]:
+            outputs["metrics"] = str(out / os.path.basename(spec["metrics"]))
+        before = {name: _state(path) for name, path in inputs.items()}
+        command = arguments(spec["run"], python, inputs, outputs, spec["flags"], work)
+        self.log.write("refit", f"running {spec['run']}")
+        code = self._process(command, work, self._environment(python))
+        self.outcome["exit_code"] = code
+        if code:
+            reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            raise Stopped("failed", self._with_log(f"the step ended with {reason}"))
+        for name, path in inputs.items():
+            if _state(path) != before[name]:
+                raise Stopped("failed", f"input {name} was modified; inputs are read-only")
+        self._keep(outputs)
+        self.outcome["seen"] = "succeeded"
+
+    def _inputs(self) -> dict[str, str]:
+        """Name → what the step is given: a path in the export, a copy of an upstream output, or a URI."""
+        folder = self.folder.path / "in"
+        folder.mkdir()
+        given: dict[str, str] = {}
+        read = []
+        for name, source in self.spec["inputs"].items():
+            if "uri" in source:
+                given[name] = source["uri"]
+                read.append({"name": name, "digest": source["uri"], "size": 0})
+                continue
+            if "path" in source:
+                path = self.folder.work / source["path"]
+                if not path.exists():
+                    raise Stopped(
+                        "failed",
+                        f"input {name}: {source['path']} is not in the repository (the local runner does not fetch DVC or LFS data)",
+                    )
+                given[name] = source["path"]
+            else:
+                path = folder / name
+                try:
+                    self.objects.copy(source["digest"], path)
+                except FileNotFoundError as error:
+                    raise Stopped(
+                        "failed", f"input {name}: the object {source['digest']} is no longer stored"
+                    ) from error
+                given[name] = str(path)
+            stored = self.objects.digest(path)
+            read.append({"name": name, "digest": stored.digest, "size": stored.size})
+        self.outcome["inputs"] = read
+        return given
+
+    def _keep(self, outputs: Mapping[str, str]) -> None:
+        kept = []
+        for name, text in outputs.items():
+            path = Path(text)
+            beside = self.folder.work / self.spec["metrics"] if name == "metrics" else None
+            if not os.path.lexists(path) and beside is not None and beside.exists():
+                path = beside  # a command without ${{metrics}} writes where refit.yaml says
+            if not os.path.lexists(path):
+                raise Stopped("failed", f"output {name} was not written: the step was given --{name} {text}")
+            if name == "metrics":
+                self.outcome["metrics"] = read_metrics(path)
+            stored = self.objects.put(path)
+            kept.append({"name": name, "digest": stored.digest, "size": stored.size})
+        self.outcome["outputs"] = kept
+
+    def _environment(self, python: Path) -> dict[str, str]:
+        """What the step sees: nothing of the service's own environment but what is named here."""
+        home = self.folder.path / "home"
+        home.mkdir()
+        work = self.folder.work
+        roots = [str(work), *([str(work / "src")] if (work / "src").is_dir() else [])]
+        return {
+            "PATH": f"{python.parent}:{_STEP_PATH}",
+            "VIRTUAL_ENV": str(python.parent.parent),
+            "PYTHONPATH": os.pathsep.join(roots),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": str(home),
+            "TMPDIR": str(home),
+            "LANG": "C.UTF-8",
+            "LC_ALL": "C.UTF-8",
+            MARK: self.spec["token"],
+        }
+
+    def _tool(self, command: Sequence[str], folder: Path) -> int:
+        return self._process(command, folder, {**os.environ, MARK: self.spec["token"]}, stream="refit")
+
+    def _process(self, command: Sequence[str], folder: Path, environment: Mapping[str, str], stream: str = "") -> int:
+        """Run to the end of the whole tree; ``Stopped`` when cancelled or out of time."""
+        self._check()
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        except OSError as error:
+            raise Unrunnable(f"running the step: {command[0]}: {error.strerror}") from error
+        streams = ((stream or "stdout", process.stdout), (stream or "stderr", process.stderr))
+        readers = [threading.Thread(target=self.log.copy, args=(name, pipe), daemon=True) for name, pipe in streams]
+        for reader in readers:
+            reader.start()
+        try:
+            while process.poll() is None:
+                self._check()
+                time.sleep(0.03)
+        finally:
+            end_descendants(os.getpid(), GRACE_SECONDS if process.poll() is None else 0.2)
+            for reader in readers:
+                reader.join(5.0)
+        return process.wait()
+
+    def _check(self) -> None:
+        if self._terminated.is_set() or self.folder.cancel.exists():
+            raise Stopped("cancelled", "cancelled")
+        if self.deadline is not None and time.time() > self.deadline:
+            raise Stopped("failed", f"timed out after {self.spec['timeout']:g} s")
+
+    def _with_log(self, text: str) -> str:
+        """The message, and the last lines that were written: a traceback is in them."""
+        tail = self.log.tails.get("stderr") or self.log.tails.get("refit") or self.log.tails.get("stdout") or []
+        return "\n".join([text, *tail[-40:]])
+
+
+def _state(path: str) -> object:
+    """Cheap evidence of a modification: size, time and inode of every file."""
+    if not os.path.lexists(path):
+        return None
+    if not os.path.isdir(path):
+        return _file_state(path)
+    return sorted(
+        (os.path.join(folder, name), _file_state(os.path.join(folder, name)))
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
+
+
+def _file_state(path: str) -> tuple[int, int, int]:
+    found = os.lstat(path)
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def main(folder: RunFolder) -> None:
+    """Supervise unless somebody does, did, or died doing it."""
+    lock = folder.try_lock()
+    if lock is None or folder.outcome.exists() or folder.started.exists():
+        return
+    spec = read_json(folder.spec)
+    write_json(folder.started, {"pid": os.getpid(), "ticks": start_ticks(os.getpid()), "at": time.time()})
+    os.chdir(folder.path)
+    Supervisor(folder, spec).run()
+    os.close(lock)
+
+
+if __name__ == "__main__":
+    main(RunFolder(Path(sys.argv[1])))
