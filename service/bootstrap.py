@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -371,7 +372,7 @@ def examine() -> list[Check]:
         Check("webhook secret", bool(settings.secrets), "set" if settings.secrets else "set REFIT_WEBHOOK_SECRET"),
     ]
     for name in settings.repositories:
-        checks.append(_tried(f"repository {name}", lambda name=name: _tried_repository(settings, name)))
+        checks.append(_tried(f"repository {name}", partial(_tried_repository, settings, name)))
     return checks
 
 

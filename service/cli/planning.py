@@ -99,7 +99,10 @@ def explain(
         print_json(
             [
                 {"component": s.component.name, "decision": s.decision.value, "key": s.key, "static_key": s.static_key,
-                 "parts": [{"kind": p.kind.value, "subject": shown(p.subject), "value": shown(p.value)} for p in s.ingredients.parts]}
+                 "parts": [
+                     {"kind": p.kind.value, "subject": shown(p.subject), "value": shown(p.value)}
+                     for p in s.ingredients.parts
+                 ]}
                 for s in found
             ]
         )  # fmt: skip

@@ -38,7 +38,7 @@ def read_input(path: RepoPath, tree: Tree, evidence: Evidence, _depth: int = 0) 
         path = _target(path, entry, evidence)
         asked.append(path)
         entry = tree.get(path)
-    if path.startswith("../") or path.startswith("/"):
+    if path.startswith(("../", "/")):
         return _reading(asked, [*trail, "outside"], doubts=((asked[0], Doubt("links out of the repository")),))
     if entry is not None:
         return _reading(asked, [*trail, f"{entry.mode} {entry.oid}"])

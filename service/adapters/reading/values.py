@@ -51,9 +51,8 @@ def read_toml(content: bytes) -> ValuesFacts:
 
 def compose(content: bytes) -> yaml.Node | None:
     """The node graph of a single document, after a pass over its events that bounds depth, size and aliases."""
-    depth = nodes = aliases = 0
-    for event in yaml.parse(content, Loader=_Loader):
-        nodes += 1
+    depth = aliases = 0
+    for nodes, event in enumerate(yaml.parse(content, Loader=_Loader)):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         aliases += isinstance(event, yaml.AliasEvent)

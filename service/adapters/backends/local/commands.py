@@ -26,7 +26,7 @@ def arguments(
     """``inputs`` and ``outputs`` map names to paths (``metrics`` is an output); ``flags`` are the parameters."""
     words = shlex.split(run)
     if len(words) == 1 and words[0].endswith((".py", ".ipynb")):
-        given = [word for name, path in (inputs | outputs).items() for word in (f"--{name}", path)]
+        given = [word for name, path in {**inputs, **outputs}.items() for word in (f"--{name}", path)]
         given += [word for name, texts in flags for word in (f"--{name}", *texts)]
         return [str(python), _script(words[0], work), *given]
     values = {f"params.{name}": " ".join(texts) for name, texts in flags}

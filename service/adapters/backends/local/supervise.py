@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,8 @@ class Supervisor:
         self.outcome["ended_at"] = time.time()
         write_json(self.folder.outcome, self.outcome)
         self.log.close()
+        for name in ("work", "in", "out", "home"):  # what is worth keeping is in the object store by now
+            shutil.rmtree(self.folder.path / name, ignore_errors=True)
 
     def _step(self) -> None:
         spec, work = self.spec, self.folder.work
@@ -116,7 +119,7 @@ class Supervisor:
                 if not path.exists():
                     raise Stopped(
                         "failed",
-                        f"input {name}: {source['path']} is not in the repository (the local runner does not fetch DVC or LFS data)",
+                        f"input {name}: {source['path']} is not in the repository; the local runner fetches no DVC data",
                     )
                 given[name] = source["path"]
             else:
@@ -235,7 +238,7 @@ def main(folder: RunFolder) -> None:
     lock = folder.try_lock()
     if lock is None or folder.outcome.exists() or folder.started.exists():
         return
-    spec = read_json(folder.spec)
+    spec: Mapping[str, Any] = read_json(folder.spec) or {}
     write_json(folder.started, {"pid": os.getpid(), "ticks": start_ticks(os.getpid()), "at": time.time()})
     os.chdir(folder.path)
     Supervisor(folder, spec).run()

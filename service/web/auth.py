@@ -1,0 +1,53 @@
+"""Owns who may call the API: bearer tokens with scopes; refuses to mint or to store them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fastapi import Request
+
+from service.domain.tokens import PREFIX, allows, digest_of
+from service.web.problems import Problem
+from service.web.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the token's name, or ``anonymous`` where reading is open."""
+
+    name: str
+
+
+def services_of(request: Request) -> Services:
+    """What bootstrap gave this app."""
+    found: Services = request.app.state.services
+    return found
+
+
+def requires(scope: str) -> Callable[[Request], Caller]:
+    """A dependency that lets through only callers with this scope."""
+
+    def check(request: Request) -> Caller:
+        services = services_of(request)
+        kind, _, secret = request.headers.get("authorization", "").partition(" ")
+        if not kind:
+            if scope == "read" and services.open_reading:
+                return Caller("anonymous")
+            raise _unauthorized("This needs a token: Authorization: Bearer rft_… (`refit token create` makes one).")
+        if kind.lower() != "bearer" or not secret.startswith(PREFIX):
+            raise _unauthorized("The Authorization header must be: Bearer rft_…")
+        with services.store.begin() as work:
+            token = work.tokens.find(digest_of(secret))
+        if token is None or not token.is_valid(datetime.now(UTC)):
+            raise _unauthorized("The token is unknown, expired or revoked.")
+        if not allows(token.scopes, scope):
+            raise Problem(403, f"The token {token.name!r} lacks the scope {scope!r}.")
+        return Caller(token.name)
+
+    return check
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="refit"'})
