@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from service import bootstrap
+from service.bootstrap.local import local_history
 from service.domain.errors import Refused
 from service.settings import default_home
 
@@ -58,7 +58,7 @@ def client(server: str | None, repo: Path) -> Iterator[Client]:
         with httpx.Client(base_url=url, headers=headers, timeout=30.0) as http:
             yield Client(http)
     else:
-        with bootstrap.local_history(repo) as http:
+        with local_history(repo) as http:
             yield Client(http)
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service import bootstrap
+from service.bootstrap import here as bootstrap
 from service.cli.output import DECISION_STYLE, WORK_TO_DO, messages, print_json, results
 from service.cli.skeleton import skeleton
 from service.domain.errors import Refused

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from service import bootstrap
+from service.bootstrap import local as bootstrap
 from service.cli.output import ERROR, EXECUTION_FAILED, INTERRUPTED, STATE_STYLE, messages, print_json, results
 from service.domain.execution import Execution, Status
 from service.domain.names import short

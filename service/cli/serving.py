@@ -7,14 +7,16 @@ import os
 import signal
 import socket
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Annotated
 
 import typer
 import uvicorn
 
-from service import bootstrap
+from service.bootstrap import doctor as surgery
+from service.bootstrap import server as bootstrap
+from service.bootstrap.parts import database_of_server
 from service.cli.output import ERROR, messages, print_json, results
 from service.domain.errors import Refused
 from service.domain.tokens import SCOPES, new_token
@@ -105,7 +107,7 @@ def worker() -> None:
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
     """Check every setting against the real thing and say what to do about what is wrong."""
-    checks = bootstrap.examine()
+    checks = surgery.examine()
     if as_json:
         print_json([{"check": c.name, "ok": c.ok, "detail": c.detail} for c in checks])
     else:
@@ -127,8 +129,8 @@ def token_create(
     scopes = tuple(scope or ["read"])
     if wrong := [one for one in scopes if one not in SCOPES]:
         raise Refused(f"creating a token: no scope {wrong[0]!r}; there are {', '.join(SCOPES)}")
-    with bootstrap.database() as store:
-        now = bootstrap.clock().now()
+    with database_of_server() as store:
+        now = datetime.now(UTC)
         secret, token = new_token(name, scopes, now, now + timedelta(days=days) if days else None)
         with store.begin() as work:
             work.tokens.add(token)
@@ -139,7 +141,7 @@ def token_create(
 @tokens.command("list")
 def token_list(as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
     """List tokens, never their secrets."""
-    with bootstrap.database() as store, store.begin() as work:
+    with database_of_server() as store, store.begin() as work:
         found = work.tokens.list()
     rows = [
         {
@@ -162,7 +164,7 @@ def token_list(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
 @tokens.command("revoke")
 def token_revoke(id: Annotated[str, typer.Argument(help="The token's id, from `refit token list`.")]) -> None:
     """Revoke a token at once."""
-    with bootstrap.database() as store, store.begin() as work:
+    with database_of_server() as store, store.begin() as work:
         if not work.tokens.revoke(id):
             raise Refused(f"revoking {id}: there is no such token; `refit token list` shows them")
     messages.print(f"revoked {id}", markup=False)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-RelativePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\x00-\x1f]+$")]
-Scalar = str | int | float | bool | None
+
+
+def _inside(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/") or not path.isprintable():
+        raise ValueError("must be a path inside the repository")
+    return path
+
+
+RelativePath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_inside)]
 
 
 class _Strict(BaseModel):
@@ -49,7 +56,7 @@ class Component(_Strict):
 class Register(_Strict):
     """Which output becomes a version of which model."""
 
-    model: str = Field(pattern=r"^[A-Za-z][\w-]*\.[A-Za-z][\w-]*$", description="component.output")
+    model: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*\.[A-Za-z][A-Za-z0-9_-]*$", description="component.output")
     as_: Name = Field(alias="as", description="The registered model's name.")
 
 

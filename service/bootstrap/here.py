@@ -1,0 +1,65 @@
+"""Owns what plans a user's own checkout: no server, no database, no network; refuses to import any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.adapters.backends import BUILT_IN
+from service.adapters.git.checkout import Checkout
+from service.adapters.reading import IsolatedReader
+from service.domain.facts import Fact, Request
+from service.flow.assess import Assessor
+
+
+@contextmanager
+def reader() -> Iterator[IsolatedReader]:
+    with IsolatedReader() as reading:
+        yield reading
+
+
+def known_backends() -> Collection[str]:
+    """The names that a manifest may use here."""
+    return tuple(BUILT_IN)
+
+
+@dataclass(frozen=True)
+class Here:
+    """A user's own repository, and what plans its commits."""
+
+    name: str
+    repository: Checkout
+    assessor: Assessor
+
+    def default_base(self, head: str) -> str | None:
+        """The merge-base with the default branch; for a commit of that branch itself, its first parent."""
+        default = self.repository.default_branch()
+        base = self.repository.merge_base(default, head) if default else None
+        if base != head:
+            return base
+        parents = self.repository.commit(head).parents
+        return parents[0] if parents else None
+
+
+@contextmanager
+def checkout(path: Path) -> Iterator[Here]:
+    """Plan in place: no server, no database, no network."""
+    with Checkout(path) as repository, IsolatedReader() as reading:
+        yield Here(_name(path), repository, Assessor(reading, _Forgetful(), known_backends()))
+
+
+def _name(path: Path) -> str:
+    folder = path.resolve()
+    return f"local/{folder.name.removesuffix('.git') or 'repository'}"
+
+
+class _Forgetful:
+    """No cache: a plan in a checkout leaves nothing behind."""
+
+    def get(self, requests: Collection[Request], version: str) -> Mapping[Request, Fact]:
+        return {}
+
+    def put(self, facts: object, version: str) -> None:
+        return None

@@ -1,0 +1,103 @@
+"""Owns a server's and a worker's wiring; refuses to run either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from service.adapters.backends import BUILT_IN
+from service.adapters.clock import SystemClock
+from service.adapters.database.unit_of_work import Database
+from service.adapters.git.host import MirrorHost
+from service.adapters.github.webhook import GitHubWebhooks
+from service.adapters.reading import IsolatedReader
+from service.bootstrap.parts import StoredFacts, make_loop, open_backends, open_database, version
+from service.flow.assess import Assessor
+from service.flow.receive import Inbox
+from service.flow.schedule import Scheduler
+from service.settings import Settings
+from service.web.app import create_app
+from service.web.services import Services
+from service.worker.loop import Loop
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A server's rooms, wired."""
+
+    settings: Settings
+    database: Database
+    reader: IsolatedReader
+    assessor: Assessor
+    scheduler: Scheduler
+    repositories: Mapping[str, str]
+
+
+@contextmanager
+def runtime(settings: Settings) -> Iterator[Runtime]:
+    """Everything a server or a worker needs; closed in the reverse order."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with open_database(settings) as store, IsolatedReader() as reading:
+        hosts = MirrorHost(
+            settings.home / "mirrors",
+            settings.repositories,
+            token=settings.github_token.get_secret_value(),
+            protocols=tuple(settings.git_protocols.split(":")),
+        )
+        try:
+            backends = open_backends(settings)
+            assessor = Assessor(reading, StoredFacts(store), tuple(backends))
+            scheduler = Scheduler(store, hosts, assessor, backends, SystemClock())
+            yield Runtime(settings, store, reading, assessor, scheduler, settings.repositories)
+        finally:
+            hosts.close()
+
+
+def loop(made: Runtime) -> Loop:
+    """The worker's loop, not started."""
+    return make_loop(made.scheduler, made.settings.slots, made.repositories)
+
+
+def web(made: Runtime) -> FastAPI:
+    """The web room."""
+    return create_app(
+        Services(
+            store=made.database,
+            inbox=Inbox(made.database),
+            read_webhook=GitHubWebhooks(made.settings.secrets),
+            scheduler=made.scheduler,
+            repositories=tuple(made.repositories),
+            ready=lambda: _ready(made),
+            open_reading=made.settings.reads_openly,
+            version=version(),
+        )
+    )
+
+
+def choices(settings: Settings) -> list[str]:
+    """What a server started with these settings has chosen, for its operator to read."""
+    store = "PostgreSQL" if settings.database.startswith("postgresql") else f"SQLite ({settings.home / 'refit.db'})"
+    repositories = ", ".join(settings.repositories) or "none yet: set REFIT_REPOSITORIES"
+    return [
+        f"database: {store}",
+        f"backends: {', '.join(BUILT_IN)} ({settings.slots} steps at once)",
+        f"repositories: {repositories}",
+        "webhook secret: "
+        + ("set" if settings.secrets else "none, so every webhook is refused: set REFIT_WEBHOOK_SECRET"),
+        "reading the API: " + ("open" if settings.reads_openly else "needs a token: refit token create"),
+    ]
+
+
+def _ready(made: Runtime) -> dict[str, str]:
+    checks = {"database": "", "migrations": "", "worker": ""}
+    try:
+        have, want = made.database.head()
+        checks["migrations"] = "" if have == want else f"at {have}, this version needs {want}"
+        with made.database.begin() as work:
+            checks["worker"] = "" if work.jobs.beats(30.0) else "no worker has been seen for 30 s"
+    except Exception as error:  # readiness reports whatever is wrong instead of failing itself
+        checks["database"] = f"{type(error).__name__}"
+    return checks
