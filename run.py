@@ -9,33 +9,28 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 UV_VERSION = "0.13.9"
-LOCKS = {
-    "base": [],
-    "dev": ["--extra", "dev"],
-    "sagemaker": ["--extra", "sagemaker"],
-    "azureml": ["--extra", "azureml"],
-}
+COMPILE = "pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11"
 
 
-def say(message: str) -> None:
-    print(f"run.py: {message}", file=sys.stderr, flush=True)
+def stop(message: str) -> None:
+    sys.exit(f"run.py: {message}")
 
 
-def run(*command: object, **variables: str) -> None:
-    """Run to success, or end with the command's own exit code: it has said why."""
+def run(act: str, *command: object, **variables: str) -> None:
+    """Run to success, or end with the command's own exit code after saying what it was for."""
     code = subprocess.run([str(word) for word in command], cwd=ROOT, env={**os.environ, **variables}).returncode
     if code:
-        sys.exit(code)
+        if act:
+            print(f"run.py: {act} ended with {code}; mend what is said above and run the same again", file=sys.stderr)
+        sys.exit(code if code > 0 else 128 - code)
 
 
 def index() -> dict:
     """pip's configured index, handed to uv, which does not read pip's configuration."""
     if os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL"):
         return {}
-    asked = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True
-    )
-    url = os.environ.get("PIP_INDEX_URL") or asked.stdout.strip()
+    ask = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    url = os.environ.get("PIP_INDEX_URL") or subprocess.run(ask, capture_output=True, text=True).stdout.strip()
     return {"UV_DEFAULT_INDEX": url} if url else {}
 
 
@@ -45,74 +40,52 @@ def uv() -> str:
     found = shutil.which("uv") or (str(own) if own.exists() else None)
     if found:
         return found
-    say("installing uv into .uv/ (once)")
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--target",
-        ROOT / ".uv",
-        f"uv=={UV_VERSION}",
-    )
+    pip = [sys.executable, "-m", "pip"]
+    if subprocess.run([*pip, "--version"], capture_output=True).returncode:
+        stop(f"looking for uv: it is not on PATH and {sys.executable} has no pip to bring it; install either one")
+    target = ["install", "--quiet", "--disable-pip-version-check", "--upgrade", "--target", ROOT / ".uv"]
+    run("installing uv into .uv/", *pip, *target, f"uv=={UV_VERSION}")
     return str(own)
 
 
-def python(lock: str) -> Path:
-    """The interpreter of .venv, synced from the lock whose hash its stamp lacks; dev contains base, so never back."""
+def python(name: str) -> Path:
+    """The interpreter of .venv, synced from a lock when its hash is not in the stamp; dev contains base, so never back."""
     interpreter, stamp = ROOT / ".venv" / "bin" / "python", ROOT / ".venv" / "refit.stamp"
-    wanted = {
-        name: hashlib.sha256((ROOT / "requirements" / f"{name}.lock").read_bytes()).hexdigest()
-        for name in ("base", "dev")
-    }
-    have = stamp.read_text().split() if stamp.exists() and interpreter.exists() else []
-    if wanted["dev"] in have or wanted[lock] in have:
+    locks = {each: ROOT / "requirements" / f"{each}.lock" for each in ("base", "dev")}
+    wanted = {each: hashlib.sha256(path.read_bytes()).hexdigest() for each, path in locks.items()}
+    have = stamp.read_text() if stamp.exists() and interpreter.exists() else ""
+    if have and have in (wanted["dev"], wanted[name]):
         return interpreter
-    say(f"preparing .venv from requirements/{lock}.lock")
+    print(f"run.py: preparing .venv from {locks[name].relative_to(ROOT)}", file=sys.stderr, flush=True)
     if not interpreter.exists():
-        run(uv(), "venv", "--quiet", "--clear", "--python", sys.executable, ROOT / ".venv")
-    run(
-        uv(),
-        "pip",
-        "sync",
-        "--quiet",
-        "--require-hashes",
-        "--python",
-        interpreter,
-        ROOT / "requirements" / f"{lock}.lock",
-        **index(),
-    )
-    stamp.write_text(wanted[lock])
+        run("making .venv", uv(), "venv", "--quiet", "--clear", "--python", sys.executable, ROOT / ".venv")
+    stamp.unlink(missing_ok=True)  # an interrupted sync must not pass for a finished one
+    sync = ["pip", "sync", "--quiet", "--require-hashes", "--python", interpreter, locks[name]]
+    run(f"installing {locks[name].name}", uv(), *sync, **index())
+    stamp.write_text(wanted[name])
     return interpreter
 
 
-def lock() -> None:
-    for name, extra in LOCKS.items():
-        against = [] if name == "base" else ["-c", "requirements/base.lock"]
-        run(uv(), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-emit-index-url", "--no-header", "--python-version", "3.11",
-            *extra, *against, "pyproject.toml", "-o", f"requirements/{name}.lock", **index())  # fmt: skip
+def lock(*options: str) -> None:
+    for name in ("base", "dev", "sagemaker", "azureml"):
+        of = [] if name == "base" else ["--extra", name, "-c", "requirements/base.lock"]
+        to = ["pyproject.toml", "-o", f"requirements/{name}.lock"]
+        run(f"locking {name}", uv(), *COMPILE.split(), *options, *of, *to, **index())
 
 
-def main(arguments: list) -> None:
+def main(verb: str = "--help", *rest: str) -> None:
     if sys.version_info < (3, 11):
-        sys.exit("run.py: Refit needs Python 3.11 or newer; this is " + sys.version.split()[0])
-    verb, rest = (arguments[0] if arguments else "--help"), arguments[1:]
+        stop(f"Refit needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     if verb == "lock":
-        lock()
+        lock(*rest)
     elif verb == "sync":
         python("dev")
     elif verb == "test":
-        run(python("dev"), "-m", "pytest", *rest)
+        run("", python("dev"), "-m", "pytest", *rest)
     else:
-        interpreter = python("base")
-        os.execve(
-            interpreter,
-            [str(interpreter), "-m", "service", *arguments],
-            {**os.environ, "PYTHONPATH": str(ROOT), **index()},
-        )
+        command = [str(python("base")), "-m", "service", verb, *rest]
+        os.execve(command[0], command, {**os.environ, "PYTHONPATH": str(ROOT), **index()})
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])
