@@ -47,7 +47,7 @@ class LocalRun:
         base = self.here.default_base(sha)
         wanted = Wanted(
             repository=self.here.name,
-            ref=f"local/{pipeline or ''}",
+            ref="local",
             commit=commit,
             trigger=f"run-{self.scheduler.clock.new_id()}",
             author=commit.author,

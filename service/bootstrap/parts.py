@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 
@@ -10,10 +10,10 @@ import uv
 
 from service.adapters.backends import BUILT_IN, make_backend
 from service.adapters.database.unit_of_work import Database
-from service.adapters.notifiers.console import Console
 from service.domain.facts import Fact, Request
 from service.flow.schedule import Scheduler
 from service.ports.backend import Backend
+from service.ports.notifier import Notifier
 from service.ports.store import Queue, Store
 from service.settings import Settings
 from service.worker.handlers import Handlers
@@ -53,8 +53,10 @@ def open_backends(settings: Settings) -> dict[str, Backend]:
     return {name: make_backend(name, settings.home / "local", uv=uv_binary) for name in BUILT_IN}
 
 
-def make_loop(scheduler: Scheduler, slots: int, repositories: Collection[str]) -> Loop:
-    handlers = Handlers(scheduler, dict.fromkeys(scheduler.backends, slots), (Console(),), tuple(repositories))
+def make_loop(
+    scheduler: Scheduler, slots: int, repositories: Collection[str], notifiers: Sequence[Notifier] = ()
+) -> Loop:
+    handlers = Handlers(scheduler, dict.fromkeys(scheduler.backends, slots), tuple(notifiers), tuple(repositories))
     driver = handlers.driver()
     return Loop(
         scheduler.store,

@@ -13,6 +13,7 @@ from service.adapters.clock import SystemClock
 from service.adapters.database.unit_of_work import Database
 from service.adapters.git.host import MirrorHost
 from service.adapters.github.webhook import GitHubWebhooks
+from service.adapters.notifiers.console import Console
 from service.adapters.reading import IsolatedReader
 from service.bootstrap.parts import StoredFacts, make_loop, open_backends, open_database, version
 from service.flow.assess import Assessor
@@ -58,7 +59,7 @@ def runtime(settings: Settings) -> Iterator[Runtime]:
 
 def loop(made: Runtime) -> Loop:
     """The worker's loop, not started."""
-    return make_loop(made.scheduler, made.settings.slots, made.repositories)
+    return make_loop(made.scheduler, made.settings.slots, made.repositories, (Console(),))
 
 
 def web(made: Runtime) -> FastAPI:

@@ -12,7 +12,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.bootstrap import local as bootstrap
-from service.cli.output import ERROR, EXECUTION_FAILED, INTERRUPTED, STATE_STYLE, messages, print_json, results
+from service.cli.output import (
+    ERROR,
+    EXECUTION_FAILED,
+    INTERRUPTED,
+    STATE_STYLE,
+    log_to_stderr,
+    messages,
+    print_json,
+    results,
+)
 from service.domain.execution import Execution, Status
 from service.domain.names import short
 from service.domain.report import error, why
@@ -33,6 +42,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Run what a commit needs and nothing else, here; earlier runs in this repository are reused."""
+    log_to_stderr(quiet=True)
     with bootstrap.local_run(repo) as local:
         started = local.start(head, pipeline, tuple(force or ()))
         ended = _watch(local, [execution.id for execution in started])

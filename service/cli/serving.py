@@ -17,7 +17,7 @@ import uvicorn
 from service.bootstrap import doctor as surgery
 from service.bootstrap import server as bootstrap
 from service.bootstrap.parts import database_of_server
-from service.cli.output import ERROR, messages, print_json, results
+from service.cli.output import ERROR, log_to_stderr, messages, print_json, results
 from service.domain.errors import Refused
 from service.domain.tokens import SCOPES, new_token
 from service.settings import Settings
@@ -36,6 +36,7 @@ def serve(
     """Receive webhooks, answer the API and the pages, and (unless told otherwise) do the work."""
     chosen = {key: value for key, value in {"host": host, "port": port}.items() if value is not None}
     settings = Settings(**chosen)  # type: ignore[arg-type]
+    log_to_stderr(quiet=False)
     for line in bootstrap.choices(settings):
         messages.print(line, markup=False, style="dim")
     with bootstrap.runtime(settings) as runtime:
@@ -89,6 +90,7 @@ class _Server(uvicorn.Server):
 def worker() -> None:
     """Do the work that a `refit serve --no-worker` on the same database receives."""
     settings = Settings()
+    log_to_stderr(quiet=False)
     stopped = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -7,18 +7,27 @@ was found, and that is a change of this component.
 from __future__ import annotations
 
 import posixpath
-import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.domain.facts import Doubt, Evidence, Import, Kind, PythonFacts, TextFacts
-from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath
-from service.domain.tree import Tree, parents
+from service.domain.command import Command, parse_command
+from service.domain.facts import Doubt, Evidence, Import, Kind, PythonFacts
+from service.domain.links import Destination, follow
+from service.domain.names import Entry, RepoPath
+from service.domain.tree import Tree
 
-_LINKS_FOLLOWED = 20
-_MODULE_FILES = ("{}/__init__.py", "{}.so", "{}.abi3.so", "{}.py", "{}.pyc", "{}.pyx")
-_PYTHONS = ("python", "python3")
+# The order of CPython's FileFinder in one folder: packages, then modules; extensions, then source, then bytecode.
+_SUFFIXES = (".abi3.so", ".so", ".py", ".pyc")
+_COMPILED = (".so", ".pyc")
 _STARTUP = ("sitecustomize", "usercustomize")
+_DEEPEST_NAME = 100
+
+_Name = tuple[str, ...]
+"""A module's dotted name, split. A first segment ``/src/tools`` stands for a folder taken as a package: code that is run
+or declared by its path has no package name."""
+_Roots = tuple[RepoPath, ...]
+"""The part of ``sys.path`` that lies in the repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,217 +48,13 @@ def trace(command: str, extra: Sequence[RepoPath], targets: Sequence[str], tree:
     ``PYTHONPATH``. ``extra`` files count besides (with their imports), ``targets`` are dotted names that are imported.
     """
     search = _Search(tree, evidence)
-    search.start(command)
+    roots = search.start(parse_command(command))
     for path in extra:
-        search.include(path)
+        search.include(path, roots)
     for target in targets:
-        search.dotted(target)
+        search.dotted(target, roots)
     search.run()
     return search.closure()
-
-
-class _Search:
-    """One breadth-first walk."""
-
-    def __init__(self, tree: Tree, evidence: Evidence) -> None:
-        self.tree = tree
-        self.evidence = evidence
-        self.roots: list[RepoPath] = [""]
-        self.found: dict[RepoPath, Entry] = {}
-        self.facts: dict[RepoPath, PythonFacts] = {}
-        self.waiting: list[RepoPath] = []
-        self.doubts: list[tuple[RepoPath, Doubt]] = []
-        self.looked_up: set[RepoPath] = set()
-        self.folders: set[RepoPath] = set()
-        self.steps: dict[tuple[tuple[RepoPath, ...], str], list[RepoPath]] = {}
-
-    # what the command starts ------------------------------------------------------------------------------------------
-
-    def start(self, command: str) -> None:
-        if self._is_folder("src"):
-            self.roots.append("src")
-        for name in _STARTUP:  # these are imported by the interpreter before the script's folder is on the path
-            self._import(self.roots, name)
-        words = _words(command)
-        if words is None:
-            self.doubts.append(
-                ("refit.yaml", Doubt(f"the command {command!r} cannot be split into words", widen="all"))
-            )
-            return
-        script, module = _python_entry(words)
-        if module:
-            self.dotted(module, run=True)
-        elif script:
-            self.roots.insert(0, posixpath.dirname(posixpath.normpath(script)))
-            if self.include(script) is None:
-                self.doubts.append((script, Doubt("the script is not in the repository")))
-        else:
-            what = f"`{words[0] if words else command}` may run any file"
-            self.doubts.append(("refit.yaml", Doubt(what, widen="all")))
-        for word in words:
-            plain = posixpath.normpath(word) if word and not word.startswith(("-", "/")) else ""
-            if plain and plain != "." and not plain.startswith("../") and plain != posixpath.normpath(script or "."):
-                self.include(plain)
-
-    def dotted(self, name: str, *, run: bool = False) -> None:
-        """Import ``a.b.C``: every prefix that is a module. ``run``: as ``python -m`` does, with ``__main__``."""
-        self._import(self.roots, name)
-        if run:
-            self._import(self.roots, f"{name}.__main__")
-
-    def include(self, path: RepoPath) -> RepoPath | None:
-        """Take a file into the closure, through links; the path it really has, or ``None`` if it is not there."""
-        at = posixpath.normpath(path)
-        for _ in range(_LINKS_FOLLOWED):
-            self.looked_up.add(at)
-            entry = self.tree.get(at)
-            if entry is None:
-                moved = self._through_folder_link(at)
-                if moved is None:
-                    return None
-                at = moved
-            elif entry.mode == SYMLINK:
-                self.found[at] = entry
-                at = self._follow(at, entry)
-                if at.startswith(("../", "/")):
-                    self.doubts.append((path, Doubt("links out of the repository")))
-                    return None
-            else:
-                if at not in self.found:
-                    self.found[at] = entry
-                    self.waiting.append(at)
-                return at
-        self.doubts.append((path, Doubt("a cycle of symbolic links")))
-        return None
-
-    def _follow(self, path: RepoPath, entry: Entry) -> RepoPath:
-        fact = self.evidence.fact(Kind.LINK, entry.oid)
-        target = fact.value if isinstance(fact, TextFacts) else ""
-        return posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-
-    def _through_folder_link(self, path: RepoPath) -> RepoPath | None:
-        """Where a path leads whose folder is a link; below a submodule, its commit stands for everything."""
-        if not self.tree.links:
-            return None
-        for above in parents(path):
-            if above in self.tree.links:
-                entry = self.tree.get(above)
-                assert entry is not None, "tree.links names only what the tree has"
-                self.looked_up.add(above)
-                self.found[above] = entry
-                if entry.mode == SUBMODULE:
-                    return None
-                moved = posixpath.join(self._follow(above, entry), posixpath.relpath(path, above))
-                return moved if not moved.startswith(("../", "/")) else None
-        return None
-
-    # following imports ------------------------------------------------------------------------------------------------
-
-    def run(self) -> None:
-        while self.waiting:
-            path = self.waiting.pop()
-            entry = self.found[path]
-            kind = kind_of(path)
-            if kind is None or entry.mode == SUBMODULE:
-                continue
-            fact = self.evidence.fact(kind, entry.oid)
-            if isinstance(fact, PythonFacts):
-                self.facts[path] = fact
-                self.doubts += [(path, doubt) for doubt in fact.doubts]
-                for one in fact.imports:
-                    self._follow_import(path, one)
-                for script in fact.scripts:
-                    self._script(path, script)
-
-    def _follow_import(self, path: RepoPath, one: Import) -> None:
-        if one.level:
-            base: RepoPath | None = posixpath.dirname(path)
-            for _ in range(one.level - 1):
-                base = posixpath.dirname(base) if base else None
-            if base is None:
-                return
-            places = [base]
-            if one.module:
-                places = self._import(places, one.module)
-            else:
-                self.include(posixpath.join(base, "__init__.py"))
-        else:
-            places = self._import(self.roots, one.module)
-        for name in one.names:
-            if name == "*":
-                for place in places:
-                    self._star(place)
-            else:
-                self._import(places, name)
-
-    def _star(self, package: RepoPath) -> None:
-        """``from package import *`` imports the submodules that a literal ``__all__`` names."""
-        init = posixpath.join(package, "__init__.py")
-        fact = self.facts.get(init)
-        entry = self.tree.get(init)
-        if fact is None and entry is not None:
-            asked = self.evidence.fact(Kind.PYTHON, entry.oid)
-            fact = asked if isinstance(asked, PythonFacts) else None
-        for name in fact.exports if fact else ():
-            self._import([package], name)
-
-    def _import(self, places: Sequence[RepoPath], name: str) -> list[RepoPath]:
-        """Import a dotted name from a search path; the folders in which its submodules would be looked for."""
-        inner = list(places)
-        for segment in name.split("."):
-            if not inner:
-                return []
-            asked = (tuple(inner), segment)
-            if asked not in self.steps:
-                self.steps[asked] = self._find(inner, segment)
-            inner = self.steps[asked]
-        return inner
-
-    def _find(self, places: Sequence[RepoPath], name: str) -> list[RepoPath]:
-        """One step of ``PathFinder``: in each place a package, then a module, then a portion of a namespace package."""
-        portions: list[RepoPath] = []
-        for place in places:
-            stem = posixpath.join(place, name)
-            for pattern in _MODULE_FILES:
-                path = pattern.format(stem)
-                if self.include(path) is not None:
-                    return [stem] if path.endswith("/__init__.py") else []
-                if any(above in self.found and self.found[above].mode == SUBMODULE for above in parents(path)):
-                    return []
-            if self._is_folder(stem):
-                portions.append(stem)
-        return portions
-
-    def _is_folder(self, path: RepoPath) -> bool:
-        self.folders.add(path)
-        if self.tree.is_folder(path):
-            return True
-        if path in self.tree.links:
-            entry = self.tree.get(path)
-            assert entry is not None, "tree.links names only what the tree has"
-            self.found[path] = entry
-            return entry.mode == SUBMODULE or self.tree.is_folder(self._follow(path, entry))
-        return False
-
-    def _script(self, path: RepoPath, script: str) -> None:
-        """A file that the code runs by a literal path: from the root, or beside the file that names it."""
-        for place in ("", posixpath.dirname(path)):
-            at = posixpath.normpath(posixpath.join(place, script))
-            if not at.startswith(("../", "/")) and self.include(at) is not None:
-                return
-
-    # the answer -------------------------------------------------------------------------------------------------------
-
-    def closure(self) -> Closure:
-        keep = any(fact.reads_docstrings for fact in self.facts.values())
-        files = []
-        for path, entry in sorted(self.found.items()):
-            fact = self.facts.get(path)
-            value = entry.oid if fact is None else fact.kept if keep else fact.blanked
-            files.append((path, f"{entry.mode} {value}"))
-        return Closure(
-            tuple(files), tuple(dict.fromkeys(self.doubts)), frozenset(self.looked_up), frozenset(self.folders)
-        )
 
 
 def kind_of(path: RepoPath) -> Kind | None:
@@ -259,28 +64,239 @@ def kind_of(path: RepoPath) -> Kind | None:
     return Kind.NOTEBOOK if path.endswith(".ipynb") else None
 
 
-def _words(command: str) -> list[str] | None:
-    try:
-        return shlex.split(command)
-    except ValueError:
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """A file to read: its path without links, the import path it runs under, and the package its dots start from. The
+    same file may be reached under two names, and then imports twice."""
+
+    path: RepoPath
+    kind: Kind | None
+    roots: _Roots
+    package: _Name
+
+
+class _Search:
+    """One walk, breadth first."""
+
+    def __init__(self, tree: Tree, evidence: Evidence) -> None:
+        self._tree = tree
+        self._evidence = evidence
+        self._found: dict[RepoPath, Entry] = {}
+        self._facts: dict[RepoPath, PythonFacts] = {}
+        self._raw: set[RepoPath] = set()
+        self._waiting: deque[_Reached] = deque()
+        self._reached: set[_Reached] = set()
+        self._doubts: list[tuple[RepoPath, Doubt]] = []
+        self._looked_up: set[RepoPath] = set()
+        self._folders: set[RepoPath] = set()
+        self._packages: dict[tuple[_Roots, _Name], _Roots] = {}
+        self._inits: dict[tuple[_Roots, _Name], RepoPath] = {}
+        self._path: _Roots = ("", "src") if self._is_folder("src") else ("",)
+
+    # what the command starts ------------------------------------------------------------------------------------------
+
+    def start(self, command: Command) -> _Roots:
+        """Take in what the command names; the import path of its Python program, if it is one."""
+        for name in _STARTUP:  # the interpreter imports these before the script's folder is on the path
+            self._import(self._path, (name,))
+        self._doubts += [("refit.yaml", doubt) for doubt in command.doubts]
+        roots = self._path
+        if command.script is not None:
+            roots = self._main(command.script)
+        elif command.module is not None:
+            self._run_module(command.module)
+        for word in command.arguments:
+            at = self._as_program(word)
+            if command.opaque and at is not None:
+                self._raw.add(at)  # whatever reads it may mind its comments too
+            self.include(word, roots)
+        return roots
+
+    def _main(self, script: RepoPath) -> _Roots:
+        """A script, or a folder with ``__main__.py``; the import path that it gets."""
+        if self._is_folder(script):
+            script = posixpath.join(script, "__main__.py")
+        if self._as_program(script, kind_of(script) or Kind.PYTHON) is None:
+            self._doubts.append((script, Doubt("the script is not in the repository")))
+        return self._roots_of(script)
+
+    def _run_module(self, module: str) -> None:
+        """As ``python -m``: the current folder, which is the root, comes first on the path."""
+        before = len(self._reached)
+        self._import(self._path, (*module.split("."), "__main__"))
+        if len(self._reached) == before:  # pytest, torch.distributed.run, …
+            self._doubts.append(("refit.yaml", Doubt(f"`-m {module}` may run any file", widen="all")))
+
+    def _as_program(self, path: RepoPath, kind: Kind | None = None) -> RepoPath | None:
+        return self._take(path, self._roots_of(path), ("/" + posixpath.dirname(path),), kind)
+
+    def _roots_of(self, script: RepoPath) -> _Roots:
+        """The interpreter resolves links before it puts the script's folder onto the path."""
+        at = follow(script, self._tree, self._evidence).path
+        return (posixpath.dirname(script if at is None else at), *self._path)
+
+    def dotted(self, name: str, roots: _Roots) -> None:
+        """Import ``a.b.C``: every prefix that is a module."""
+        self._import(roots, tuple(name.split(".")))
+
+    def include(self, path: RepoPath, roots: _Roots) -> RepoPath | None:
+        """Take a file into the closure by its path, through links; ``None`` if it is not there."""
+        return self._take(path, roots, ("/" + posixpath.dirname(posixpath.normpath(path)),))
+
+    # lookups ----------------------------------------------------------------------------------------------------------
+
+    def _take(self, path: RepoPath, roots: _Roots, package: _Name, kind: Kind | None = None) -> RepoPath | None:
+        place = self._follow(path)
+        self._looked_up.add(posixpath.normpath(path))
+        if place.path is None:
+            return None
+        self._looked_up.add(place.path)
+        entry = self._tree.get(place.path)
+        if entry is None:
+            return None
+        self._found[place.path] = entry
+        reached = _Reached(place.path, kind or kind_of(place.path), roots, package)
+        if reached not in self._reached:
+            self._reached.add(reached)
+            self._waiting.append(reached)
+        return place.path
+
+    def _is_folder(self, path: RepoPath) -> bool:
+        place = self._follow(path)
+        self._folders.add(path)
+        if place.path is None:
+            return False
+        self._folders.add(place.path)
+        return self._tree.is_folder(place.path)
+
+    def _follow(self, path: RepoPath) -> Destination:
+        place = follow(path, self._tree, self._evidence)
+        for link, entry in place.passed:
+            self._found[link] = entry
+            self._looked_up.add(link)
+        if place.doubt is not None and place.passed:
+            self._doubts.append(place.doubt)
+        return place
+
+    # following imports ------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        while self._waiting:
+            at = self._waiting.popleft()
+            if at.path.endswith(_COMPILED):
+                self._doubts.append((at.path, Doubt("is compiled: what it imports cannot be seen", widen="python")))
+            fact = self._evidence.fact(at.kind, self._found[at.path].oid) if at.kind else None
+            if isinstance(fact, PythonFacts):
+                self._facts[at.path] = fact
+                self._doubts += [(at.path, doubt) for doubt in fact.doubts]
+                for one in fact.imports:
+                    self._follow_import(at, one)
+                for script in fact.scripts:
+                    self._script(at, script)
+
+    def _follow_import(self, at: _Reached, one: Import) -> None:
+        base = _climb(at.package, one.level - 1) if one.level else ()
+        if base is None:
+            return  # beyond the top-level package: ImportError
+        name = (*base, *one.module.split(".")) if one.module else base
+        if not name:
+            return
+        packages = self._import(at.roots, name)
+        for each in one.names if packages else ():
+            if each == "*":
+                self._star(at.roots, name)
+            else:
+                self._import(at.roots, (*name, each))
+
+    def _star(self, roots: _Roots, name: _Name) -> None:
+        """``from package import *`` imports the submodules that ``__all__`` names: any of them, if it is computed."""
+        init = self._inits.get((roots, name))
+        fact = self._evidence.fact(Kind.PYTHON, self._found[init].oid) if init else None
+        if not isinstance(fact, PythonFacts):
+            return
+        for export in fact.exports:
+            for child in self._submodules(roots, name) if export == "*" else (export,):
+                self._import(roots, (*name, child))
+
+    def _submodules(self, roots: _Roots, name: _Name) -> list[str]:
+        found = set()
+        for place in self._packages[roots, name]:
+            self._folders.add(place)
+            below = place + "/" if place else ""
+            for path in self._tree.under(below):
+                found.add(path[len(below) :].partition("/")[0].partition(".")[0])
+        return sorted(found)
+
+    def _import(self, roots: _Roots, name: _Name) -> _Roots:
+        """Import every prefix of a name; the folders in which its submodules would be looked for."""
+        places = roots
+        for end in range(1, min(len(name), _DEEPEST_NAME) + 1):
+            at = (roots, name[:end])
+            if at not in self._packages:
+                self._packages[at] = self._find(places, roots, name[:end])
+            places = self._packages[at]
+            if not places:
+                break
+        return places
+
+    def _find(self, places: _Roots, roots: _Roots, name: _Name) -> _Roots:
+        """One step of ``PathFinder``: in each place a package, then a module, then a portion of a namespace package.
+        A package or module in a later place beats the portions before it."""
+        last = name[-1]
+        if len(name) == 1 and last.startswith("/"):
+            self._take(posixpath.join(last[1:], "__init__.py"), roots, name)
+            return (last[1:],)
+        if not last or "/" in last:
+            return ()
+        portions: list[RepoPath] = []
+        for place in places:
+            stem = posixpath.join(place, last)
+            is_folder = self._is_folder(stem)  # recorded: a folder that appears may hold an __init__
+            for suffix in _SUFFIXES if is_folder else ():
+                init = self._take(f"{stem}/__init__{suffix}", roots, name)
+                if init is not None:
+                    self._inits[roots, name] = init
+                    return (stem,)
+            if any(self._take(stem + suffix, roots, name[:-1]) is not None for suffix in _SUFFIXES):
+                return ()
+            self._take(stem + ".pyx", roots, name[:-1])  # Cython source: counts, but wins over nothing
+            if is_folder:
+                portions.append(stem)
+        return tuple(portions)
+
+    def _script(self, at: _Reached, script: str) -> None:
+        """A file that the code runs by a literal path: from the root, or beside the file that names it. It may be run in
+        place (``runpy``, ``exec``) or as a program with a ``sys.path`` of its own: both count."""
+        for place in ("", posixpath.dirname(at.path)):
+            path = posixpath.normpath(posixpath.join(place, script))
+            if self.include(path, at.roots) is not None:
+                self._as_program(path)
+                return
+        self._doubts.append((at.path, Doubt(f"runs {script}, which is not where it is looked for", widen="python")))
+
+    # the answer -------------------------------------------------------------------------------------------------------
+
+    def closure(self) -> Closure:
+        keep = any(fact.reads_docstrings for fact in self._facts.values())
+        files = []
+        for path, entry in sorted(self._found.items()):
+            fact = None if path in self._raw else self._facts.get(path)
+            value = entry.oid if fact is None else fact.kept if keep else fact.blanked
+            files.append((path, f"{entry.mode} {value}"))
+        return Closure(
+            tuple(files), tuple(dict.fromkeys(self._doubts)), frozenset(self._looked_up), frozenset(self._folders)
+        )
+
+
+def _climb(package: _Name, levels: int) -> _Name | None:
+    """The package that many dots up; above a folder taken as a package are the folders around it."""
+    if levels < len(package):
+        return package[: len(package) - levels]
+    if not package or not package[0].startswith("/"):
         return None
-
-
-def _python_entry(words: Iterable[str]) -> tuple[str | None, str | None]:
-    """The script, or the module after ``-m``, that a command hands to Python; neither for any other command."""
-    rest: Iterator[str] = iter(words)
-    first = next(rest, "")
-    if first.endswith((".py", ".ipynb")):
-        return first, None
-    if posixpath.basename(first) not in _PYTHONS:
-        return None, None
-    for word in rest:
-        if word == "-m":
-            return None, next(rest, None)
-        if word in ("-X", "-W"):
-            next(rest, None)
-        elif word == "-c":
-            return None, None
-        elif not word.startswith("-"):
-            return word, None
-    return None, None
+    folder = package[0][1:]
+    for _ in range(levels - len(package) + 1):
+        if not folder:
+            return None
+        folder = posixpath.dirname(folder)
+    return ("/" + folder,)

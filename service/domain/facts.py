@@ -52,7 +52,8 @@ class Import:
 class PythonFacts:
     """A Python file or notebook: two semantic hashes (docstrings kept, docstrings blanked) and what it may import.
 
-    ``reads_docstrings``: something in it can observe a docstring. ``exports``: a literal ``__all__``.
+    ``reads_docstrings``: something in it can observe a docstring. ``exports``: ``__all__`` as far as it is literal, with
+    ``*`` if it is computed.
     ``scripts``: literal paths of Python files that it runs or executes. ``doubts``: see :class:`Doubt`.
     """
 

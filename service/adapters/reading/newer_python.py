@@ -9,7 +9,11 @@ from tree_sitter import Language, Node, Parser
 
 from service.domain.facts import Doubt, Import
 
-_SUSPICIOUS = (b"import_module", b"__import__", b"sys.path", b"exec(", b"eval(", b"runpy", b"subprocess", b"os.system")
+_SUSPICIOUS = (
+    *(b"import_module", b"__import__", b"sys.path", b"meta_path", b"__path__", b"addsitedir", b"pkgutil", b"locate"),
+    *(b"exec(", b"eval(", b"runpy", b"spec_from_file_location", b"load_source", b"get_class", b"get_method"),
+    *(b"subprocess", b"os.system", b"os.popen", b"os.exec", b"os.spawn", b"posix_spawn"),
+)
 
 
 def read_imports(source: bytes) -> tuple[list[Import], list[Doubt]]:

@@ -17,13 +17,21 @@ from collections.abc import Iterator
 from service.adapters.reading.newer_python import read_imports
 from service.domain.facts import Doubt, Import, PythonFacts
 
-_MAGIC = re.compile(r"#(?:!|\s*type:|\s*cython:|\s*distutils:|.*?coding[:=])")
+# Bounded, so that a line of a million # costs no more than its length.
+_MAGIC = re.compile(r"#(?:!|\s{0,9}type:|\s{0,9}cython:|\s{0,9}distutils:|.{0,99}?coding[:=])")
 _SCRIPT_BLOCK = re.compile(r"^# /// script\s*$.*?^# ///\s*$", re.MULTILINE | re.DOTALL)
-_DOC_NAMES = frozenset({"__doc__", "getdoc", "getsource", "getsourcelines", "getcomments", "getsourcefile"})
+_DOC_NAMES = frozenset(
+    {"__doc__", "getdoc", "get_docstring", "getsource", "getsourcelines", "getcomments", "getsourcefile"}
+)
 _DOC_MODULES = ("docopt", "dspy", "torch.jit", "doctest")
-_IMPORTERS = frozenset({"importlib.import_module", "__import__", "importlib.__import__"})
-_RUNNERS = frozenset({"runpy.run_path", "importlib.util.spec_from_file_location", "imp.load_source"})
-_WALKERS = frozenset({"pkgutil.iter_modules", "pkgutil.walk_packages", "importlib.util.find_spec"})
+_IMPORTERS = frozenset(
+    {"importlib.import_module", "__import__", "importlib.__import__", "builtins.__import__", "runpy.run_module"}
+    | {"pydoc.locate", "hydra.utils.get_class", "hydra.utils.get_method", "hydra.utils.get_object"}
+)
+_LOADERS = frozenset({"runpy.run_path", "importlib.util.spec_from_file_location", "imp.load_source"})
+_WALKERS = frozenset({"eval", "builtins.eval", "pkgutil.iter_modules", "pkgutil.walk_packages"})
+_EXECUTORS = frozenset({"exec", "builtins.exec", "execfile"})
+_PATHS = ("sys.path", "sys.meta_path", "sys.path_hooks", "__path__")
 _PROGRAMS = (
     "subprocess.",
     "os.system",
@@ -33,6 +41,8 @@ _PROGRAMS = (
     "os.posix_spawn",
     "asyncio.create_subprocess",
 )
+COMPUTED = "*"
+"""Among ``exports``: ``__all__`` is computed, so that any submodule may be in it."""
 
 
 def read_python(source: bytes) -> PythonFacts:
@@ -42,9 +52,10 @@ def read_python(source: bytes) -> PythonFacts:
             warnings.simplefilter("ignore")  # invalid escapes and the like are the user's business
             tree = ast.parse(source)
         reading = _Reading(tree)
-        kept = _hash(ast.dump(tree), *_magic_comments(source))
+        magic = tuple(_magic_comments(source))
+        kept = _hash(ast.dump(tree), *magic)
         _blank_docstrings(tree)
-        blanked = _hash(ast.dump(tree), *_magic_comments(source))
+        blanked = _hash(ast.dump(tree), *magic)
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         return _read_newer(source, type(error).__name__)
     return PythonFacts(
@@ -71,8 +82,8 @@ def _magic_comments(source: bytes) -> Iterator[str]:
     text = source.decode(encoding, "replace")
     for block in _SCRIPT_BLOCK.finditer(text):
         yield block.group()
-    if "#" not in text:
-        return
+    if not _MAGIC.search(text):
+        return  # tokenizing costs more than parsing, and most files have nothing to find
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT and _MAGIC.match(token.string):
             yield " ".join(token.string.split())
@@ -96,16 +107,8 @@ class _Reading(ast.NodeVisitor):
         self.scripts: list[str] = []
         self.doubts: list[Doubt] = []
         self.reads_docstrings = False
-        self._names: dict[str, str] = {}
-        for node in ast.walk(tree):  # aliases first: a function may call what is imported further down
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    self._names[alias.asname or alias.name.partition(".")[0]] = (
-                        alias.name if alias.asname else alias.name.partition(".")[0]
-                    )
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for alias in node.names:
-                    self._names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        self._called: set[ast.AST] = set()
+        self._names = _aliases(tree)
         self.visit(tree)
 
     def visit_Import(self, node: ast.Import) -> None:
@@ -124,14 +127,19 @@ class _Reading(ast.NodeVisitor):
             self.reads_docstrings = True
 
     def visit_Name(self, node: ast.Name) -> None:
-        if node.id in _DOC_NAMES:
-            self.reads_docstrings = True
+        self._referred(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        dotted = self._dotted(node)
-        if node.attr in _DOC_NAMES or (dotted and dotted.startswith("torch.jit")):
-            self.reads_docstrings = True
+        self._referred(node)
         self.generic_visit(node)
+
+    def _referred(self, node: ast.Name | ast.Attribute) -> None:
+        name = self._dotted(node) or ""
+        last = node.id if isinstance(node, ast.Name) else node.attr
+        if last in _DOC_NAMES or name.startswith("torch.jit"):
+            self.reads_docstrings = True
+        if node not in self._called and name in _IMPORTERS | _LOADERS | _EXECUTORS:
+            self.doubts.append(Doubt(f"hands {name} on", node.lineno, "all" if name in _EXECUTORS else "python"))
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if node.value == "__doc__":
@@ -153,29 +161,33 @@ class _Reading(ast.NodeVisitor):
 
     def _assigned(self, target: ast.expr, value: ast.expr, line: int) -> None:
         if isinstance(target, ast.Name) and target.id == "__all__":
-            names = _strings(value)
-            self.exports += names
-            if not isinstance(value, ast.List | ast.Tuple) or len(names) != len(value.elts):
-                self.doubts.append(Doubt("computes __all__", line, "python"))
+            self._exported(value)
         while isinstance(target, ast.Subscript | ast.Starred):
             target = target.value
-        if self._dotted(target) in ("sys.path", "sys.meta_path", "sys.path_hooks", "__path__"):
+        if self._dotted(target) in _PATHS:
             self.doubts.append(Doubt("changes the import path", line, "python"))
+
+    def _exported(self, value: ast.expr) -> None:
+        names = _strings(value)
+        self.exports += names
+        if not isinstance(value, ast.List | ast.Tuple) or len(names) != len(value.elts):
+            self.exports.append(COMPUTED)
 
     def visit_Call(self, node: ast.Call) -> None:
         name = self._dotted(node.func) or ""
+        self._called.add(node.func)
         if name in _IMPORTERS:
             self._dynamic_import(node)
-        elif name.startswith(("sys.path.", "sys.meta_path.", "site.addsitedir", "__path__.")):
+        elif name.startswith(("site.addsitedir", *(f"{path}." for path in _PATHS))):
             self.doubts.append(Doubt("changes the import path", node.lineno, "python"))
-        elif name in ("exec", "execfile"):
+        elif name in ("__all__.extend", "__all__.append"):
+            self.exports += [*(_strings(node)), COMPUTED]
+        elif name in _EXECUTORS:
             self.scripts += _python_files(node)
             self.doubts.append(Doubt("executes source text", node.lineno, "all"))
-        elif name == "eval" or name in _WALKERS:
+        elif name in _WALKERS:
             self.doubts.append(Doubt(f"{name} may import anything", node.lineno, "python"))
-        elif name == "runpy.run_module":
-            self._dynamic_import(node)
-        elif name in _RUNNERS:
+        elif name in _LOADERS:
             self.scripts += (found := _python_files(node))
             if not found:
                 self.doubts.append(Doubt(f"{name} loads a computed path", node.lineno, "python"))
@@ -185,23 +197,26 @@ class _Reading(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _dynamic_import(self, node: ast.Call) -> None:
-        first = (
-            node.args[0] if node.args else next((k.value for k in node.keywords if k.arg in ("name", "mod_name")), None)
-        )
-        if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+        """``import_module("a.b")`` or ``__import__("a", …, ["b"], 1)`` with literal arguments, else a doubt."""
+        called = self._dotted(node.func) or ""
+        statement = called.endswith("__import__")
+        name = _literal(_argument(node, 0, "name", "mod_name", "path"))
+        if not isinstance(name, str):
             self.doubts.append(Doubt("computes the name of an import", node.lineno, "python"))
             return
-        module = first.value.lstrip(".")
-        level = len(first.value) - len(module)
-        package = (
-            node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords if k.arg == "package"), None)
-        )
-        if level and isinstance(package, ast.Constant) and isinstance(package.value, str):
-            parts = package.value.split(".")
-            base = parts[: len(parts) - (level - 1)]
-            self.imports.append(Import(".".join([*base, module]).strip(".")))
-        else:
-            self.imports.append(Import(module, (), level))
+        module = name.lstrip(".")
+        level = len(name) - len(module)
+        names: tuple[str, ...] = ("__main__",) if called == "runpy.run_module" else ()
+        if statement:
+            names = tuple(_strings(listed)) if (listed := _argument(node, 3, "fromlist")) else ()
+            given = _literal(_argument(node, 4, "level"))
+            level = given if isinstance(given, int) else 0
+        package = _literal(_argument(node, 1, "package"))
+        if level and not statement and isinstance(package, str):
+            parts = package.split(".")
+            module = ".".join([*parts[: len(parts) - level + 1], module]).strip(".")
+            level = 0
+        self.imports.append(Import(module, names, level))
 
     def _dotted(self, node: ast.AST) -> str | None:
         """``importlib.import_module`` for whatever local name it goes by."""
@@ -212,6 +227,30 @@ class _Reading(ast.NodeVisitor):
         if not isinstance(node, ast.Name):
             return None
         return ".".join([self._names.get(node.id, node.id), *reversed(parts)])
+
+
+def _aliases(tree: ast.Module) -> dict[str, str]:
+    """Local name → what was imported under it, anywhere in the file: a function may use what is imported further down."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                names[alias.asname or top] = alias.name if alias.asname else top
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return names
+
+
+def _argument(node: ast.Call, position: int, *names: str) -> ast.expr | None:
+    if len(node.args) > position:
+        return node.args[position]
+    return next((keyword.value for keyword in node.keywords if keyword.arg in names), None)
+
+
+def _literal(node: ast.expr | None) -> object:
+    return node.value if isinstance(node, ast.Constant) else None
 
 
 def _strings(node: ast.AST) -> list[str]:
@@ -233,4 +272,11 @@ def _read_newer(source: bytes, why: str) -> PythonFacts:
         imports, doubts = read_imports(source)
     except (MemoryError, RecursionError, ValueError):
         doubts = [Doubt(f"cannot be parsed ({why})", 0, "python")]
-    return PythonFacts(kept=digest, blanked=digest, imports=tuple(imports), doubts=tuple(doubts))
+    return PythonFacts(
+        kept=digest,
+        blanked=digest,
+        imports=tuple(dict.fromkeys(imports)),
+        exports=(COMPUTED,) if b"__all__" in source else (),
+        reads_docstrings=any(word.encode() in source for word in (*_DOC_NAMES, *_DOC_MODULES)),
+        doubts=tuple(doubts),
+    )

@@ -14,10 +14,12 @@ _COMMENT = re.compile(r"(^|\s)#.*$")
 _INCLUDE = re.compile(r"^(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)")
 _LOCAL = re.compile(r"^(?:-e|--editable)[ =]?\s*(\S+)|^(\.{1,2}(?:/\S*)?)(?:\[|\s|$)")
 
+_DIGESTS = ("md5", "etag", "checksum", "version_id")
+
 
 def read_requirements(content: bytes) -> TextFacts:
     """Hash of the lines that pip reads, without comments; the files that they include."""
-    text = content.decode("utf-8", "surrogateescape").replace("\\\n", " ")
+    text = content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\\\n", " ")
     lines = [" ".join(_COMMENT.sub("", line).split()) for line in text.splitlines()]
     lines = [line for line in lines if line]
     includes = [found.group(1) for line in lines if (found := _INCLUDE.match(line))]
@@ -38,21 +40,17 @@ def read_dvc(content: bytes) -> TextFacts:
         root = compose(content)
     except (Unreadable, yaml.YAMLError, ValueError, RecursionError):
         root = None
-    digests: list[str] = []
-    if isinstance(root, yaml.MappingNode):
-        for key, value in root.value:
-            if key.value == "outs" and isinstance(value, yaml.SequenceNode):
-                for out in value.value:
-                    digests += _digests(out)
-    if not digests:
-        return TextFacts(
-            f"bytes {hashlib.sha256(content).hexdigest()}", (), (Doubt("names no digest: all of its bytes count"),)
-        )
-    return TextFacts(" ".join(digests))
+    outs = [out for key, value in _entries(root) if key == "outs" for out in _items(value)]
+    said = [[f"{key}={yaml_11(value)}" for key, value in _entries(out) if key in (*_DIGESTS, "path")] for out in outs]
+    if not said or not all(any(part.startswith(_DIGESTS) for part in parts) for parts in said):
+        value = f"bytes {hashlib.sha256(content).hexdigest()}"
+        return TextFacts(value, (), (Doubt("names no digest: all of its bytes count"),))
+    return TextFacts(" ".join(part for parts in said for part in parts))
 
 
-def _digests(out: yaml.Node) -> list[str]:
-    if not isinstance(out, yaml.MappingNode):
-        return []
-    wanted = ("md5", "etag", "checksum", "version_id", "path")
-    return [f"{key.value}={yaml_11(value)}" for key, value in out.value if key.value in wanted]
+def _entries(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
+    return [(str(key.value), value) for key, value in node.value] if isinstance(node, yaml.MappingNode) else []
+
+
+def _items(node: yaml.Node) -> list[yaml.Node]:
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []

@@ -69,9 +69,15 @@ def pairs(node: yaml.MappingNode, budget: list[int], odd: list[str]) -> Iterator
         budget[0] -= 1
         if budget[0] < 0:
             raise Unreadable("expands to too much")
+        if not isinstance(key, yaml.ScalarNode):
+            raise Unreadable("has a key that is not a scalar")
         if key.tag == _MERGE:
+            if merged:  # loaders differ on which of the two wins
+                odd.append("repeats the key '<<'")
             found = value.value if isinstance(value, yaml.SequenceNode) else [value]
-            merged += [one for one in found if isinstance(one, yaml.MappingNode)]
+            if not all(isinstance(one, yaml.MappingNode) for one in found):
+                raise Unreadable("merges what is not a mapping")
+            merged += found
             continue
         name = str(key.value)
         if name in own:
@@ -99,8 +105,6 @@ class _Flattened:
         if isinstance(node, yaml.MappingNode):
             entries = list(pairs(node, self._budget, self.oddities))
             for key, value in entries:
-                if not isinstance(key, yaml.ScalarNode):
-                    raise Unreadable("has a key that is not a scalar")
                 if key.value == "_target_" and isinstance(value, yaml.ScalarNode):
                     self.targets.append((path, value.value))
                 self.add((*path, key.value), value)
@@ -118,26 +122,29 @@ class _Flattened:
 def reading(node: yaml.Node) -> str:
     """A scalar under both readings; one text if they agree."""
     old = _canonical(yaml_11(node))
-    plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    plain = isinstance(node, yaml.ScalarNode) and not node.style  # None in Python's loader, "" in libyaml's
     new = _canonical(_yaml_12(node.value)) if plain else old
     return old if old == new else f"{old} | {new}"
 
 
 def yaml_11(node: yaml.Node) -> object:
-    """What PyYAML makes of a scalar."""
+    """What PyYAML makes of a scalar. Its constructors fail in many ways on ``!!int ""`` and ``!!bool x``."""
     try:
         return yaml.constructor.SafeConstructor().construct_object(node)
-    except (yaml.YAMLError, ValueError, OverflowError):
+    except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError):
         return f"{node.tag} {node.value}"
 
 
 _INT = re.compile(r"[-+]?[0-9]+")
 _OCTAL, _HEX = re.compile(r"0o[0-7]+"), re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_WORDS = {
+_WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys((sign + dot for sign in ("", "+") for dot in (".inf", ".Inf", ".INF")), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
 
 
@@ -171,9 +178,13 @@ def _defaults(root: yaml.Node | None) -> tuple[str, ...]:
                 found.append(item.value.partition("@")[0])
             elif isinstance(item, yaml.MappingNode):
                 for group, option in item.value:
-                    if isinstance(option, yaml.ScalarNode) and option.value not in ("null", "~", ""):
-                        name = str(group.value).split()[-1].partition("@")[0]
-                        found.append(f"{name}/{option.value}")
+                    name = str(group.value).split()[-1:]  # without `optional` and `override`
+                    options = option.value if isinstance(option, yaml.SequenceNode) else [option]
+                    found += [
+                        f"{name[0].partition('@')[0]}/{one.value}"
+                        for one in options
+                        if name and isinstance(one, yaml.ScalarNode) and one.value not in ("null", "~", "")
+                    ]
     return tuple(found)
 
 
