@@ -88,6 +88,23 @@ class ModelVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Measurement:
+    """A metric's value at a commit: measured by ``execution`` itself or, if ``reused``, by the earlier ``result`` that
+    satisfies the commit."""
+
+    value: float
+    repository: str
+    pipeline: str
+    component: str
+    commit: str
+    ref: str
+    execution: str
+    result: str
+    at: datetime
+    reused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A node of a lineage graph. ``kind``: commit, file, result, artifact, model or metric."""
 

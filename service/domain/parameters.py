@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from service.domain.facts import Doubt, Evidence, Kind, Leaf, ValuesFacts
+from service.domain.links import follow
 from service.domain.names import RepoPath
 from service.domain.tree import Tree
 
@@ -57,6 +58,7 @@ class _Selection:
     looked_up: set[RepoPath] = field(default_factory=set)
     targets: list[str] = field(default_factory=list)
     doubts: list[tuple[RepoPath, Doubt]] = field(default_factory=list)
+    composed: set[tuple[RepoPath, tuple[str, ...]]] = field(default_factory=set)
 
     def add(self, file: RepoPath, key: str) -> None:
         facts, oid = self._read(file)
@@ -65,75 +67,123 @@ class _Selection:
             if oid is None:
                 self.doubts.append((file, Doubt("the parameter file is not in the repository")))
             return
+        wanted = tuple(key.split(".")) if key else ()
+        self._judge(file, facts, oid)
+        chosen = [leaf for leaf in facts.leaves if leaf.path[: len(wanted)] == wanted]
+        for leaf in chosen:
+            self._flag(_text(facts, leaf), leaf.path, wanted)
+        # `train: ${base}` decides about `train.lr` too
+        around = [leaf for leaf in facts.leaves if leaf not in chosen and leaf.path == wanted[: len(leaf.path)]]
+        for leaf in (*chosen, *around):
+            self.values[_subject(file, ".".join(leaf.path))] = leaf.reading
+            self._references(file, facts, leaf, {leaf.path})
+        self.targets += [name for path, name in facts.targets if path[: len(wanted)] == wanted]
+        elsewhere = self._defaults(file, facts, wanted, posixpath.dirname(file))
+        if not chosen:
+            self.values.setdefault(_subject(file, key), "{}" if not wanted else ABSENT)
+            if wanted and not (elsewhere or around or facts.doubts):
+                self.doubts.append((file, Doubt(f"it has no parameter {key}")))
+
+    def _judge(self, file: RepoPath, facts: ValuesFacts, oid: str | None) -> None:
         if facts.doubts:  # its meaning is not certain, so all of its bytes count
             self.values[file] = f"bytes {oid}"
             self.doubts += [(file, doubt) for doubt in facts.doubts]
-        wanted = tuple(key.split(".")) if key else ()
-        leaves = [leaf for leaf in facts.leaves if leaf.path[: len(wanted)] == wanted]
-        if not leaves:
-            self.values[_subject(file, key)] = ABSENT
-            if not facts.doubts:
-                self.doubts.append((file, Doubt(f"it has no parameter {key}")))
-        for leaf in leaves:
-            self.values[_subject(file, ".".join(leaf.path))] = leaf.reading
-            self._flag(leaf, wanted)
-            self._references(file, facts, leaf, 0)
-        self.targets += [name for path, name in facts.targets if path[: len(wanted)] == wanted]
-        self._defaults(file, facts, wanted)
 
     def _read(self, file: RepoPath) -> tuple[ValuesFacts | None, str | None]:
+        """The file's facts and OID; ``None`` for what is not there or, before the facts are loaded, not known."""
         self.looked_up.add(file)
-        entry = self.tree.get(file)
+        place = follow(file, self.tree, self.evidence)
+        self.looked_up.update(link for link, _ in place.passed)
+        if place.doubt is not None:
+            self.doubts.append(place.doubt)
+        if place.path is None:  # a submodule's commit stands for what is in it
+            return None, place.passed[-1][1].oid if place.passed else None
+        self.looked_up.add(place.path)
+        entry = self.tree.get(place.path)
         if entry is None:
             return None, None
-        fact = self.evidence.fact(_KINDS.get(posixpath.splitext(file)[1], Kind.YAML), entry.oid)
+        fact = self.evidence.fact(_KINDS.get(posixpath.splitext(place.path)[1], Kind.YAML), entry.oid)
         return (fact if isinstance(fact, ValuesFacts) else None), entry.oid
 
-    def _flag(self, leaf: Leaf, wanted: tuple[str, ...]) -> None:
+    def _flag(self, text: str, path: tuple[str, ...], wanted: tuple[str, ...]) -> None:
         """``train.learning_rate`` → ``--learning_rate``; below a subtree, the rest of the path joined with ``_``. The
         elements of a list go to one flag."""
-        rest = list(leaf.path[len(wanted) :]) or list(leaf.path[-1:])
+        rest = list(path[len(wanted) :]) or list(path[-1:])
         while len(rest) > 1 and rest[-1].isdigit():
             rest.pop()
-        if rest[-1].isdigit() and wanted:
-            rest = [wanted[-1]]
-        self.flags.setdefault("_".join(rest), []).append(leaf.text)
+        if wanted and rest and rest[-1].isdigit():
+            rest = [next((name for name in reversed(wanted) if not name.isdigit()), wanted[-1])]
+        if rest:
+            self.flags.setdefault("_".join(rest), []).append(text)
 
-    def _references(self, file: RepoPath, facts: ValuesFacts, leaf: Leaf, depth: int) -> None:
+    def _references(self, file: RepoPath, facts: ValuesFacts, leaf: Leaf, seen: set[tuple[str, ...]]) -> None:
         """``${a.b}`` makes the value of ``a.b`` count too; a resolver's answer cannot be known."""
         for match in _REFERENCE.finditer(leaf.text):
             text = match.group(1).strip()
             if ":" in text:
                 self.doubts.append((file, Doubt(f"${{{text}}} is resolved at run time")))
+                self._all_of(file)  # ${oc.select:a.b} reads other keys
                 continue
             target = _resolved(text, leaf.path)
-            if depth >= _DEPTH:
-                self.doubts.append((file, Doubt("interpolations refer to each other")))
-                return
-            found = [other for other in facts.leaves if other.path[: len(target)] == target]
-            subject = _subject(file, ".".join(target))
+            found = [other for other in facts.leaves if _touches(other.path, target)]
             if not found:
-                self.values.setdefault(subject, ABSENT)
+                self.values.setdefault(_subject(file, ".".join(target)), ABSENT)
             for other in found:
                 self.values[_subject(file, ".".join(other.path))] = other.reading
-                self._references(file, facts, other, depth + 1)
+                if other.path not in seen:
+                    seen.add(other.path)
+                    self._references(file, facts, other, seen)
+        if "${" in _REFERENCE.sub("", leaf.text):
+            self.doubts.append((file, Doubt(f"{leaf.text} names a parameter that is computed")))
+            self._all_of(file)
 
-    def _defaults(self, file: RepoPath, facts: ValuesFacts, wanted: tuple[str, ...]) -> None:
-        """Hydra composes these files into this one: what the selected keys become may come from any of them."""
-        for path in _included(file, facts.defaults):
-            if path in self.looked_up:
+    def _all_of(self, file: RepoPath) -> None:
+        _, oid = self._read(file)
+        self.values[file] = f"bytes {oid}"
+
+    def _defaults(self, file: RepoPath, facts: ValuesFacts, wanted: tuple[str, ...], top: RepoPath) -> bool:
+        """Hydra composes these files into this one, and may put them at another key than their folder says: all of their
+        leaves count. Whether one of them has the wanted key, in which case it is passed on as a flag."""
+        hit = False
+        for name in facts.defaults:
+            path = _included(file, name, top)
+            if path is None or (path, wanted) in self.composed:
                 continue
+            self.composed.add((path, wanted))
             inner, oid = self._read(path)
-            if oid is None:
-                self.values[f"{path}:"] = ABSENT
-            elif inner is not None:
-                for leaf in inner.leaves:
-                    self.values[_subject(path, ".".join(leaf.path))] = leaf.reading
-                self.targets += [name for _, name in inner.targets]
-                self.doubts += [(path, doubt) for doubt in inner.doubts]
-                if inner.doubts:
-                    self.values[path] = f"bytes {oid}"
-                self._defaults(path, inner, wanted)
+            if inner is None:
+                self.values[f"{path}:"] = oid or ABSENT
+                continue
+            self._judge(path, inner, oid)
+            group = tuple(name.strip("/").split("/")[:-1])
+            for leaf in inner.leaves:
+                self.values[_subject(path, ".".join(leaf.path))] = leaf.reading
+                self._references(path, inner, leaf, {leaf.path})
+                if any(at[: len(wanted)] == wanted for at in (group + leaf.path, leaf.path)) and wanted:
+                    hit = True
+                    self._flag(_text(inner, leaf), group + leaf.path, wanted)
+            self.targets += [target for _, target in inner.targets]
+            hit |= self._defaults(path, inner, wanted, top)
+        return hit
+
+
+def _touches(path: tuple[str, ...], target: tuple[str, ...]) -> bool:
+    """One lies below the other, or they are the same."""
+    shared = min(len(path), len(target))
+    return path[:shared] == target[:shared]
+
+
+def _text(facts: ValuesFacts, leaf: Leaf) -> str:
+    """A leaf's text, or that of the leaf which it is nothing but a reference to."""
+    text = leaf.text
+    for _ in range(_DEPTH):
+        whole = _REFERENCE.fullmatch(text)
+        target = _resolved(whole.group(1).strip(), leaf.path) if whole else ()
+        found = next((other for other in facts.leaves if other.path == target), None) if whole else None
+        if found is None:
+            return text
+        text, leaf = found.text, found
+    return text
 
 
 def _resolved(text: str, at: tuple[str, ...]) -> tuple[str, ...]:
@@ -143,12 +193,13 @@ def _resolved(text: str, at: tuple[str, ...]) -> tuple[str, ...]:
     return (*at[: max(0, len(at) - dots)], *names) if dots else names
 
 
-def _included(file: RepoPath, defaults: Sequence[str]) -> Iterator[RepoPath]:
-    folder = posixpath.dirname(file)
-    for name in defaults:
-        path = posixpath.normpath(posixpath.join(folder, name))
-        if not path.startswith(("../", "/")):
-            yield path if path.endswith((".yaml", ".yml")) else f"{path}.yaml"
+def _included(file: RepoPath, name: str, top: RepoPath) -> RepoPath | None:
+    """The file that one of Hydra's defaults names: beside this file, or from the top-level file's folder if absolute."""
+    folder = top if name.startswith("/") else posixpath.dirname(file)
+    path = posixpath.normpath(posixpath.join(folder, name.lstrip("/")))
+    if path.startswith("../"):
+        return None
+    return path if path.endswith((".yaml", ".yml")) else f"{path}.yaml"
 
 
 def _subject(file: RepoPath, key: str) -> str:

@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from service.domain.delivery import Delivery
 from service.domain.execution import Execution, Status
 from service.domain.facts import Fact, Request
-from service.domain.lineage import ModelVersion, Promotion, ResultRecord
+from service.domain.lineage import Measurement, ModelVersion, Promotion, ResultRecord
 from service.domain.plan import Result
 from service.domain.tokens import Token
 
@@ -169,6 +169,14 @@ class Executions(Protocol):
         """How many executions have each status."""
         ...
 
+    def outcomes(self) -> Mapping[str, int]:
+        """How many steps of all executions are in each state."""
+        ...
+
+    def latest(self) -> Sequence[Execution]:
+        """The newest execution of each (repository, pipeline), ordered by these names."""
+        ...
+
     def failed(self, keys: Collection[str]) -> Mapping[str, str]:
         """Full keys whose latest ended step failed → the execution, for steps whose key or static key is among
         ``keys``."""
@@ -205,6 +213,16 @@ class Lineage(Protocol):
 
     def components(self) -> Sequence[tuple[str, str, str, int, int, float]]:
         """(repository, pipeline, component, times run, times reused, mean seconds) of everything ever made."""
+        ...
+
+    def measurements(
+        self, name: str, repository: str = "", pipeline: str = "", cursor: str | None = None, limit: int = 50
+    ) -> Page[Measurement]:
+        """One metric over commits, newest execution first: what each commit measured, or took over by promotion."""
+        ...
+
+    def metrics(self) -> Sequence[tuple[str, str, str, str]]:
+        """(repository, pipeline, component, metric) of everything ever measured, in order of these names."""
         ...
 
 

@@ -201,6 +201,15 @@ class Executions:
         rows = self._connection.execute(select(status, func.count().label("n")).select_from(_E).group_by(status))
         return {row.status: row.n for row in rows}
 
+    def outcomes(self) -> Mapping[str, int]:
+        rows = self._connection.execute(select(_S.c.state, func.count().label("n")).group_by(_S.c.state))
+        return {row.state: row.n for row in rows}
+
+    def latest(self) -> Sequence[Execution]:
+        newest = select(func.max(_E.c.id)).group_by(_E.c.repository, _E.c.pipeline)
+        query = select(_E).where(_E.c.id.in_(newest)).order_by(_E.c.repository, _E.c.pipeline)
+        return self._loaded(self._connection.execute(query).all())
+
     def _loaded(self, rows: Sequence[Any]) -> list[Execution]:
         ids = [row.id for row in rows]
         attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)

@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, select, union_all
+from sqlalchemy import Connection, Select, and_, exists, func, literal, or_, select, union_all
 
 from service.adapters.database import tables
 from service.adapters.database.documents import certain, dumps, loads, parts_of, parts_text
 from service.adapters.database.paging import before, cursor_of
 from service.adapters.database.upsert import insert_new
 from service.domain.execution import Artifact
-from service.domain.lineage import InputRecord, Promotion, ResultRecord
+from service.domain.lineage import InputRecord, Measurement, Promotion, ResultRecord
 from service.domain.names import shown
 from service.domain.plan import Result
 from service.ports.store import Page, ResultFilter
@@ -175,6 +175,33 @@ class Lineage:
         }
         return [(*place, n, kept.get(place, 0), mean) for place, (n, mean) in sorted(ran.items())]
 
+    def measurements(
+        self, name: str, repository: str = "", pipeline: str = "", cursor: str | None = None, limit: int = 50
+    ) -> Page[Measurement]:
+        def values(table: Any, result: Any, at: Any, reused: int) -> Any:
+            columns = [table.c[one] for one in ("repository", "pipeline", "component", "commit", "ref", "execution")]
+            query = select(
+                _M.c.value, *columns, result.label("result"), at.label("at"), literal(reused).label("reused")
+            ).join(_M, and_(_M.c.result == result, _M.c.name == name))
+            if repository:
+                query = query.where(table.c.repository == repository)
+            return query.where(table.c.pipeline == pipeline) if pipeline else query
+
+        both = union_all(values(_R, _R.c.id, _R.c.ended_at, 0), values(_P, _P.c.result, _P.c.at, 1)).subquery()
+        query = select(both).order_by(both.c.execution.desc(), both.c.component.desc()).limit(limit + 1)
+        if cursor:
+            execution, _, component = before(cursor).partition(" ")
+            same = and_(both.c.execution == execution, both.c.component < component)
+            query = query.where(or_(both.c.execution < execution, same))
+        rows = self._connection.execute(query).all()
+        more = cursor_of(f"{rows[limit - 1].execution} {rows[limit - 1].component}") if len(rows) > limit else None
+        return Page(tuple(_measurement(row) for row in rows[:limit]), more)
+
+    def metrics(self) -> Sequence[tuple[str, str, str, str]]:
+        names = (_R.c.repository, _R.c.pipeline, _R.c.component, _M.c.name)
+        query = select(*names).join(_M, _M.c.result == _R.c.id).distinct().order_by(*names)
+        return [(row[0], row[1], row[2], row[3]) for row in self._connection.execute(query)]
+
     def _planning(self, query: Select[Any]) -> list[Result]:
         rows = self._connection.execute(query).all()
         outputs: dict[str, dict[str, str]] = defaultdict(dict)
@@ -242,4 +269,19 @@ def _record(row: Any, inputs: list[InputRecord], outputs: list[Artifact], metric
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         metrics=metrics,
+    )
+
+
+def _measurement(row: Any) -> Measurement:
+    return Measurement(
+        value=row.value,
+        repository=row.repository,
+        pipeline=row.pipeline,
+        component=row.component,
+        commit=row.commit,
+        ref=row.ref,
+        execution=row.execution,
+        result=row.result,
+        at=certain(row.at),
+        reused=bool(row.reused),
     )

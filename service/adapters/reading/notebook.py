@@ -14,7 +14,7 @@ from service.domain.facts import Doubt, PythonFacts
 
 _MAGIC = re.compile(r"^(\s*)([\w, .]+?=\s*)?([%!?].*|[\w.]+\?\??\s*)$")
 _OTHER_LANGUAGE = re.compile(
-    r"^\s*(?:!|%run\b|%sx\b|%system\b|%%(?:!|sx|system|bash|sh|script|perl|ruby|writefile))", re.MULTILINE
+    r"^\s*(?:!|%(?:run|sx|system)\b|%%(?:!|sx|system|bash|sh|script|perl|ruby|writefile))", re.MULTILINE
 )
 _RUN = re.compile(r"^\s*(?:!|%run\b).{0,200}?([\w./-]+\.py)\b", re.MULTILINE)
 

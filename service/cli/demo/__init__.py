@@ -33,7 +33,7 @@ def demo(
         raise Refused("starting the demo: pipelines/diamonds is not here; run it from a checkout: python3 run.py demo")
     began = time.monotonic()
     with Stage(SOURCE, folder) as stage:
-        messages.print(f"A git server and Refit are running: [link={stage.url}]{stage.url}[/]\n", style="bold")
+        messages.print(f"A git server and Refit are running: {stage.url}\n", style="bold", markup=False)
         played: list[Played] = []
         for number, chapter in enumerate(story(), 1):
             messages.rule(f"{number}. {chapter.title}", align="left", style="dim")

@@ -25,7 +25,7 @@ def progress(execution: Mapping[str, Any]) -> Group:
     for step in execution["steps"]:
         style = STATE_STYLE.get(step["state"], "")
         seconds = f" {step['seconds']:.1f} s" if step["seconds"] is not None else ""
-        line = Text(f"   {step['component']:11}")
+        line = Text(f"   {step['component']:11}", no_wrap=True, overflow="ellipsis")
         line.append(f"{_MARKS.get(step['state'], step['state'])}{seconds}".ljust(14), style=style)
         line.append(shown(step["reasons"][0]["detail"]) if step["reasons"] else "", style="dim")
         lines.append(line)
@@ -37,7 +37,7 @@ def show_error(one: Played) -> None:
     for step in one.execution["steps"]:
         if step["state"] == "failed" and step["attempts"]:
             for line in step["attempts"][-1]["error"].splitlines()[-6:]:
-                messages.print(f"     {shown(line)}", style="red", markup=False)
+                messages.print(f"     {shown(line)}", style="red", markup=False, soft_wrap=True)
 
 
 def ending(played: Sequence[Played], seconds: float) -> Table:

@@ -204,7 +204,8 @@ class ModelShape(BaseModel):
 
     model_config = example(
         name="diamonds-price", version=1, status="candidate", repository="acme/diamonds", result=f"{_EXECUTION}.train.1",
-        output="model", digest=_DIGEST, execution=_EXECUTION, commit=_SHA, created_at="2026-11-24T10:00:09Z", metrics={"rmse": 534.2},
+        output="model", digest=_DIGEST, execution=_EXECUTION, commit=_SHA, created_at="2026-11-24T10:00:09Z",
+        metrics={"rmse": 534.2},
     )  # fmt: skip
 
     name: str

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 from pathlib import Path
 
 Rows = list[dict[str, str]]
@@ -9,11 +10,10 @@ Rows = list[dict[str, str]]
 
 def read_table(path: str) -> Rows:
     """Rows of a CSV file; gzip is recognised by its first bytes, so that the file's name does not matter."""
-    with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    opened = gzip.open(path, "rt", newline="") if packed else open(path, newline="")
-    with opened as text:
-        return list(csv.DictReader(text))
+    content = Path(path).read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        content = gzip.decompress(content)
+    return list(csv.DictReader(io.StringIO(content.decode())))
 
 
 def write_table(path: str, rows: Rows) -> None:
