@@ -16,6 +16,8 @@ DEFAULT_FILE = "params.yaml"
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 _DEPTH = 20
 _KINDS = {".json": Kind.JSON, ".toml": Kind.TOML}
+_OUTSIDE = ("oc.env:", "env:", "now:", "hydra:")
+"""Resolvers that read nothing of the file."""
 ABSENT = "absent"
 """The value of a parameter that its file does not have: neither null nor anything a file can say."""
 
@@ -58,6 +60,8 @@ class _Selection:
     looked_up: set[RepoPath] = field(default_factory=set)
     targets: list[str] = field(default_factory=list)
     doubts: list[tuple[RepoPath, Doubt]] = field(default_factory=list)
+    _flagged: set[tuple[RepoPath, tuple[str, ...]]] = field(default_factory=set)
+    _owners: dict[str, tuple[RepoPath, tuple[str, ...]]] = field(default_factory=dict)
     composed: set[tuple[RepoPath, tuple[str, ...]]] = field(default_factory=set)
 
     def add(self, file: RepoPath, key: str) -> None:
@@ -71,14 +75,14 @@ class _Selection:
         self._judge(file, facts, oid)
         chosen = [leaf for leaf in facts.leaves if leaf.path[: len(wanted)] == wanted]
         for leaf in chosen:
-            self._flag(_text(facts, leaf), leaf.path, wanted)
+            self._flag(file, _text(facts, leaf), leaf.path, wanted)
         # `train: ${base}` decides about `train.lr` too
         around = [leaf for leaf in facts.leaves if leaf not in chosen and leaf.path == wanted[: len(leaf.path)]]
         for leaf in (*chosen, *around):
             self.values[_subject(file, ".".join(leaf.path))] = leaf.reading
             self._references(file, facts, leaf, {leaf.path})
         self.targets += [name for path, name in facts.targets if path[: len(wanted)] == wanted]
-        elsewhere = self._defaults(file, facts, wanted, posixpath.dirname(file))
+        elsewhere = self._defaults(file, facts, wanted, posixpath.dirname(file), own=bool(chosen))
         if not chosen:
             self.values.setdefault(_subject(file, key), "{}" if not wanted else ABSENT)
             if wanted and not (elsewhere or around or facts.doubts):
@@ -105,16 +109,21 @@ class _Selection:
         fact = self.evidence.fact(_KINDS.get(posixpath.splitext(place.path)[1], Kind.YAML), entry.oid)
         return (fact if isinstance(fact, ValuesFacts) else None), entry.oid
 
-    def _flag(self, text: str, path: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    def _flag(self, file: RepoPath, text: str, path: tuple[str, ...], wanted: tuple[str, ...]) -> None:
         """``train.learning_rate`` → ``--learning_rate``; below a subtree, the rest of the path joined with ``_``. The
         elements of a list go to one flag."""
-        rest = list(path[len(wanted) :]) or list(path[-1:])
-        while len(rest) > 1 and rest[-1].isdigit():
-            rest.pop()
-        if wanted and rest and rest[-1].isdigit():
-            rest = [next((name for name in reversed(wanted) if not name.isdigit()), wanted[-1])]
-        if rest:
-            self.flags.setdefault("_".join(rest), []).append(text)
+        if (file, path) in self._flagged:
+            return  # `train` and `train.lr` both select it
+        self._flagged.add((file, path))
+        owner = path
+        while owner and owner[-1].isdigit():
+            owner = owner[:-1]
+        name = "_".join(owner[len(wanted) :] or owner[-1:])
+        if name and self._owners.setdefault(name, (file, owner)) != (file, owner):
+            plain, name = name, "_".join(owner)
+            self.doubts.append((file, Doubt(f"two parameters are called {plain}: one is passed as --{name}")))
+        if name:
+            self.flags.setdefault(name, []).append(text)
 
     def _references(self, file: RepoPath, facts: ValuesFacts, leaf: Leaf, seen: set[tuple[str, ...]]) -> None:
         """``${a.b}`` makes the value of ``a.b`` count too; a resolver's answer cannot be known."""
@@ -122,7 +131,8 @@ class _Selection:
             text = match.group(1).strip()
             if ":" in text:
                 self.doubts.append((file, Doubt(f"${{{text}}} is resolved at run time")))
-                self._all_of(file)  # ${oc.select:a.b} reads other keys
+                if not text.startswith(_OUTSIDE):  # ${oc.select:a.b} reads other keys
+                    self._all_of(file)
                 continue
             target = _resolved(text, leaf.path)
             found = [other for other in facts.leaves if _touches(other.path, target)]
@@ -141,9 +151,11 @@ class _Selection:
         _, oid = self._read(file)
         self.values[file] = f"bytes {oid}"
 
-    def _defaults(self, file: RepoPath, facts: ValuesFacts, wanted: tuple[str, ...], top: RepoPath) -> bool:
+    def _defaults(
+        self, file: RepoPath, facts: ValuesFacts, wanted: tuple[str, ...], top: RepoPath, *, own: bool
+    ) -> bool:
         """Hydra composes these files into this one, and may put them at another key than their folder says: all of their
-        leaves count. Whether one of them has the wanted key, in which case it is passed on as a flag."""
+        leaves count. Whether one of them has the wanted key; it becomes a flag unless the file has values of its ``own``."""
         hit = False
         for name in facts.defaults:
             path = _included(file, name, top)
@@ -159,11 +171,12 @@ class _Selection:
             for leaf in inner.leaves:
                 self.values[_subject(path, ".".join(leaf.path))] = leaf.reading
                 self._references(path, inner, leaf, {leaf.path})
-                if any(at[: len(wanted)] == wanted for at in (group + leaf.path, leaf.path)) and wanted:
-                    hit = True
-                    self._flag(_text(inner, leaf), group + leaf.path, wanted)
+                at = next((at for at in (group + leaf.path, leaf.path) if wanted and at[: len(wanted)] == wanted), None)
+                hit |= at is not None
+                if at is not None and not own:
+                    self._flag(path, _text(inner, leaf), at, wanted)
             self.targets += [target for _, target in inner.targets]
-            hit |= self._defaults(path, inner, wanted, top)
+            hit |= self._defaults(path, inner, wanted, top, own=own)
         return hit
 
 
