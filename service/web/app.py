@@ -1,27 +1,18 @@
-"""Owns the web room's assembly: routes, headers, caps; refuses any route of its own."""
+"""Owns the web room's assembly: which routes there are and what surrounds them; refuses any route of its own."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from service.web import api, health, pages, problems, webhooks
+from service.web import api, health, openapi, pages, problems, webhooks
+from service.web.around import Around
+from service.web.instruments import Instruments
 from service.web.services import Services
-
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-_BODY_LIMIT = 1024 * 1024
 
 
 def create_app(services: Services) -> FastAPI:
@@ -32,32 +23,20 @@ def create_app(services: Services) -> FastAPI:
         yield
         services.inbox.close()
 
-    app = FastAPI(
+    app = openapi.DescribedApp(
         title="Refit",
         version=services.version,
         summary="Re-runs the ML pipeline steps that a commit really changed, and remembers why.",
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=openapi.PATH,
         docs_url=None,  # they would load scripts from a CDN
         redoc_url=None,
         lifespan=life,
     )
     app.state.services = services
+    app.state.instruments = Instruments(services.store)
+    app.add_middleware(Around, instruments=app.state.instruments)
     problems.install(app)
-    app.include_router(webhooks.router)
-    app.include_router(api.router)
-    app.include_router(health.router)
-    app.include_router(pages.router)
+    for router in (webhooks.router, api.router, health.router, pages.router):
+        app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "pages" / "static"), name="static")
-
-    @app.middleware("http")
-    async def around(request: Request, follow: Callable[[Request], Awaitable[Response]]) -> Response:
-        length = request.headers.get("content-length", "0")
-        if request.url.path != "/webhooks/github" and (not length.isdigit() or int(length) > _BODY_LIMIT):
-            return problems.problem(413, "Body too large", f"A request here has at most {_BODY_LIMIT} bytes.")
-        with structlog.contextvars.bound_contextvars(request_id=uuid.uuid4().hex[:12]):
-            response = await follow(request)
-        for name, value in _SECURITY.items():
-            response.headers.setdefault(name, value)
-        return response
-
     return app

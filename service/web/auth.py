@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from service.domain.tokens import PREFIX, allows, digest_of
 from service.web.problems import Problem
@@ -31,11 +32,12 @@ def requires(scope: str) -> Callable[[Request], Caller]:
 
     def check(request: Request) -> Caller:
         services = services_of(request)
-        kind, _, secret = request.headers.get("authorization", "").partition(" ")
-        if not kind:
+        header = request.headers.get("authorization")
+        if header is None:
             if scope == "read" and services.open_reading:
                 return Caller("anonymous")
             raise _unauthorized("This needs a token: Authorization: Bearer rft_… (`refit token create` makes one).")
+        kind, _, secret = header.partition(" ")
         if kind.lower() != "bearer" or not secret.startswith(PREFIX):
             raise _unauthorized("The Authorization header must be: Bearer rft_…")
         with services.store.begin() as work:
@@ -43,10 +45,16 @@ def requires(scope: str) -> Callable[[Request], Caller]:
         if token is None or not token.is_valid(datetime.now(UTC)):
             raise _unauthorized("The token is unknown, expired or revoked.")
         if not allows(token.scopes, scope):
-            raise Problem(403, f"The token {token.name!r} lacks the scope {scope!r}.")
+            challenge = {"WWW-Authenticate": f'Bearer realm="refit", error="insufficient_scope", scope="{scope}"'}
+            raise Problem(403, f"The token {token.name!r} lacks the scope {scope!r}.", headers=challenge)
         return Caller(token.name)
 
     return check
+
+
+Reads = Annotated[Caller, Depends(requires("read"))]
+Runs = Annotated[Caller, Depends(requires("run"))]
+Administers = Annotated[Caller, Depends(requires("admin"))]
 
 
 def _unauthorized(detail: str) -> Problem:

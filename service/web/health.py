@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
 
 from service.web.auth import services_of
+from service.web.instruments import Instruments
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", operation_id="getHealth", summary="Whether the process is up")
+class Health(BaseModel):
+    """The process answers."""
+
+    status: str = Field(examples=["ok"])
+
+
+class Readiness(BaseModel):
+    """Each check with what is wrong; empty: fine."""
+
+    status: str = Field(examples=["ready"])
+    checks: dict[str, str] = Field(examples=[{"database": "", "migrations": "", "worker": ""}])
+
+
+@router.get("/healthz", response_model=Health, operation_id="getHealth", summary="Whether the process is up")
 def health() -> dict[str, str]:
+    """Says nothing of what it depends on: restarting this process would not mend that."""
     return {"status": "ok"}
 
 
 @router.get(
     "/readyz",
+    response_model=Readiness,
     operation_id="getReadiness",
     summary="Whether it can do its work",
-    responses={503: {"description": "What is wrong"}},
+    responses={503: {"model": Readiness, "description": "What is wrong"}},
 )
 def readiness(request: Request) -> JSONResponse:
     """Database, schema and worker; 503 names what is wrong."""
     checks = services_of(request).ready()
-    wrong = {name: what for name, what in checks.items() if what}
+    wrong = any(checks.values())
     return JSONResponse({"status": "not ready" if wrong else "ready", "checks": dict(checks)}, 503 if wrong else 200)
 
 
-@router.get("/metrics", operation_id="getMetrics", summary="Prometheus metrics", response_class=PlainTextResponse)
-def metrics(request: Request) -> PlainTextResponse:
-    """Counted in the database when asked, so that every replica tells the same."""
-    registry = CollectorRegistry()
-    executions = Gauge("refit_executions", "Executions by status", ["status"], registry=registry)
-    waiting = Gauge("refit_jobs", "Rows that wait or are in work, by queue", ["queue"], registry=registry)
-    workers = Gauge("refit_workers", "Workers seen in the last 30 seconds", registry=registry)
-    with services_of(request).store.begin() as work:
-        for status, count in work.executions.counts().items():
-            executions.labels(status).set(count)
-        for name, count in work.jobs.depth().items():
-            waiting.labels(name).set(count)
-        workers.set(work.jobs.beats(30.0))
-    return PlainTextResponse(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+@router.get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {"example": 'refit_executions{status="succeeded"} 12.0\n'}}}},
+)
+def metrics(request: Request) -> Response:
+    """In Prometheus' text format."""
+    instruments: Instruments = request.app.state.instruments
+    return Response(instruments.text(), media_type=CONTENT_TYPE_LATEST)

@@ -5,66 +5,88 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from service.domain.errors import Refused, Retry
+from service.domain.names import shown
 from service.ports.webhook import Rejected
 
 MEDIA_TYPE = "application/problem+json"
-log = structlog.get_logger("refit.web")
 
 
-class Problem(Exception):
+class Mistake(BaseModel):
+    """One thing wrong with a request: where, and what."""
+
+    where: str = Field(examples=["query.limit"])
+    what: str = Field(examples=["Input should be less than or equal to 100"])
+
+
+class ProblemShape(BaseModel):
+    """What went wrong, as RFC 9457 has it; ``errors`` names every mistake of an invalid request."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "There is no such execution."}
+            ]
+        }
+    )
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[Mistake] | None = None
+
+
+class Problem(HTTPException):
     """Answer with this status and these words."""
 
     def __init__(self, status: int, detail: str, title: str = "", headers: dict[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
+        super().__init__(status, detail, headers)
         self.title = title or HTTPStatus(status).phrase
-        self.detail = detail
-        self.headers = headers
 
 
-def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
-    """One problem document."""
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
-    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+def problem(
+    status: int, detail: str, title: str = "", headers: dict[str, str] | None = None, **more: Any
+) -> JSONResponse:
+    """One problem document. The detail may quote a caller, so it is made safe to print."""
+    body = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status, "detail": shown(detail)}
+    return JSONResponse(body | more, status, headers, media_type=MEDIA_TYPE)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These failures, for an operation's description."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
-    """Every error of this app becomes a problem document."""
-
-    @app.exception_handler(Problem)
-    def _problem(_request: Request, error: Problem) -> JSONResponse:
-        return problem(error.status, error.title, error.detail, error.headers)
+    """Every foreseen failure of this app becomes a problem document; see ``around`` for bugs."""
 
     @app.exception_handler(Rejected)
     def _rejected(_request: Request, error: Rejected) -> JSONResponse:
-        return problem(error.status, error.title, error.detail)
+        return problem(error.status, error.detail, error.title)
 
     @app.exception_handler(Refused)
     def _refused(_request: Request, error: Refused) -> JSONResponse:
-        return problem(409, "Refused", error.reason)
+        return problem(409, error.reason, "Refused")
 
     @app.exception_handler(Retry)
     def _retry(_request: Request, error: Retry) -> JSONResponse:
-        return problem(503, "Not now", error.reason, {"Retry-After": str(int(error.after or 5))})
+        return problem(503, error.reason, "Not now", {"Retry-After": str(int(error.after or 5))})
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
-        return problem(422, "Invalid request", "; ".join(f"{e['where']}: {e['what']}" for e in errors), errors=errors)
+        errors = [{"where": shown(".".join(map(str, one["loc"]))), "what": shown(one["msg"])} for one in error.errors()]
+        detail = "; ".join(f"{one['where']}: {one['what']}" for one in errors)
+        return problem(422, detail, "Invalid request", errors=errors)
 
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers) if error.headers else None
-        return problem(error.status_code, HTTPStatus(error.status_code).phrase, str(error.detail), headers)
-
-    @app.exception_handler(Exception)
-    def _bug(request: Request, error: Exception) -> JSONResponse:
-        log.error("bug", path=request.url.path, exc_info=error)
-        return problem(500, "Internal error", "This is a bug in Refit; its log has the details.")
+        return problem(error.status_code, str(error.detail), error.title if isinstance(error, Problem) else "", headers)

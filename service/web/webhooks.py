@@ -1,4 +1,4 @@
-"""Owns the webhook endpoint: bytes in under a cap, stored before the answer; refuses to look inside a payload."""
+"""Owns the webhook endpoint: stored before the answer; refuses to look inside a payload."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ import queue
 
 import structlog
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 
+from service.ports.webhook import Rejected
 from service.web.auth import services_of
-from service.web.problems import Problem
+from service.web.instruments import Instruments
+from service.web.problems import Problem, documented
 
-BODY_LIMIT = 25 * 1024 * 1024
 log = structlog.get_logger("refit.web")
-router = APIRouter()
+router = APIRouter(tags=["webhooks"])
+
+
+class Accepted(BaseModel):
+    """The delivery is on disk; ``duplicate``: it was before."""
+
+    delivery: str = Field(examples=["72d3162e-cc78-11e3-81ab-4c9367dc0958"])
+    duplicate: bool = Field(examples=[False])
 
 
 @router.post(
@@ -22,42 +30,36 @@ router = APIRouter()
     status_code=202,
     operation_id="receiveGithubWebhook",
     summary="Receive a GitHub webhook",
-    tags=["webhooks"],
-    responses={
-        202: {
-            "content": {
-                "application/json": {
-                    "example": {"delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958", "duplicate": False}
-                }
-            }
+    responses=documented(400, 401, 413, 415, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object"}, "example": {"zen": "Keep it logically awesome."}}},
         }
     },
 )
-async def receive(request: Request) -> JSONResponse:
+async def receive(request: Request) -> Accepted:
     """Verify the signature over the raw bytes and store the delivery with its job; 202 means that it is on disk."""
-    body = await _body(request)
     services = services_of(request)
-    delivery = await asyncio.to_thread(services.read_webhook, request.headers.raw, body)
+    instruments: Instruments = request.app.state.instruments
+    body = await request.body()
+    try:
+        delivery = await asyncio.to_thread(services.read_webhook, request.headers.raw, body)
+    except Rejected:
+        instruments.delivered("rejected")
+        raise
     try:
         fresh = await asyncio.wrap_future(services.inbox.accept(delivery))
     except queue.Full:
-        raise Problem(503, "Too many deliveries wait to be stored; redeliver.", headers={"Retry-After": "5"}) from None
+        instruments.delivered("failed")
+        raise _unavailable("Too many deliveries wait to be stored; redeliver.") from None
     except Exception as error:
+        instruments.delivered("failed")
         log.error("storing a delivery", delivery=delivery.guid, exc_info=error)
-        raise Problem(503, "The delivery could not be stored; redeliver.", headers={"Retry-After": "5"}) from error
-    return JSONResponse({"delivery": delivery.guid, "duplicate": not fresh}, 202)
+        raise _unavailable("The delivery could not be stored; redeliver.") from error
+    instruments.delivered("stored" if fresh else "duplicate")
+    return Accepted(delivery=delivery.guid, duplicate=not fresh)
 
 
-async def _body(request: Request) -> bytes:
-    """The raw bytes, refused as soon as they are known to be too many."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > BODY_LIMIT:
-        raise Problem(413, f"A webhook has at most {BODY_LIMIT} bytes.")
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > BODY_LIMIT:
-            raise Problem(413, f"A webhook has at most {BODY_LIMIT} bytes.")
-        parts.append(part)
-    return b"".join(parts)
+def _unavailable(detail: str) -> Problem:
+    return Problem(503, detail, headers={"Retry-After": "5"})

@@ -165,6 +165,6 @@ def story() -> tuple[Chapter, ...]:
             branch=BRANCH,
         ),
         Chapter(
-            "The branch is squash-merged: promoted, nothing runs", "Grow smaller trees (#1)", act="squash", **_NOTHING
+            "The branch is squash-merged: promoted, nothing runs", "Grow smaller trees (#1)", _NONE, _KEPT, act="squash"
         ),
     )
