@@ -27,7 +27,7 @@ def upgrade() -> None:
     sa.Column('fence', sa.Integer(), server_default='0', nullable=False),
     sa.Column('attempt', sa.Integer(), server_default='0', nullable=False),
     sa.Column('last_error', sa.Text(), server_default='', nullable=False),
-    sa.Column('quarantined', sa.Boolean(), server_default=sa.text('0'), nullable=False),
+    sa.Column('quarantined', sa.Boolean(), server_default=sa.false(), nullable=False),
     sa.PrimaryKeyConstraint('seq', name=op.f('pk_deliveries')),
     sa.UniqueConstraint('id', name=op.f('uq_deliveries_id'))
     )
@@ -62,7 +62,7 @@ def upgrade() -> None:
     sa.Column('fence', sa.Integer(), server_default='0', nullable=False),
     sa.Column('attempt', sa.Integer(), server_default='0', nullable=False),
     sa.Column('last_error', sa.Text(), server_default='', nullable=False),
-    sa.Column('quarantined', sa.Boolean(), server_default=sa.text('0'), nullable=False),
+    sa.Column('quarantined', sa.Boolean(), server_default=sa.false(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_executions')),
     sa.UniqueConstraint('repository', 'pipeline', 'commit', 'ref', 'trigger', name=op.f('uq_executions_repository_pipeline_commit_ref_trigger'))
     )
@@ -123,7 +123,7 @@ def upgrade() -> None:
     sa.Column('fence', sa.Integer(), server_default='0', nullable=False),
     sa.Column('attempt', sa.Integer(), server_default='0', nullable=False),
     sa.Column('last_error', sa.Text(), server_default='', nullable=False),
-    sa.Column('quarantined', sa.Boolean(), server_default=sa.text('0'), nullable=False),
+    sa.Column('quarantined', sa.Boolean(), server_default=sa.false(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_notices'))
     )
     with op.batch_alter_table('notices', schema=None) as batch_op:

@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 def insert_new(connection: Connection, table: Table, values: Mapping[str, Any], *unique: str) -> bool:
     """Insert unless a row with these unique columns exists; whether it was inserted."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    done = connection.execute(insert(table).values(**values).on_conflict_do_nothing(index_elements=list(unique)))
-    return done.rowcount == 1
+    statement = insert(table).values(**values).on_conflict_do_nothing(index_elements=list(unique))
+    return connection.execute(statement.returning(table.c[unique[0]])).first() is not None
 
 
 def insert_or_update(connection: Connection, table: Table, values: Mapping[str, Any], *unique: str) -> None:
