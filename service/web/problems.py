@@ -55,7 +55,12 @@ def problem(
     status: int, detail: str, title: str = "", headers: dict[str, str] | None = None, **more: Any
 ) -> JSONResponse:
     """One problem document. The detail may quote a caller, so it is made safe to print."""
-    body = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status, "detail": shown(detail)}
+    body = {
+        "type": "about:blank",
+        "title": title or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": shown(detail),
+    }
     return JSONResponse(body | more, status, headers, media_type=MEDIA_TYPE)
 
 

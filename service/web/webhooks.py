@@ -34,7 +34,9 @@ class Accepted(BaseModel):
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"type": "object"}, "example": {"zen": "Keep it logically awesome."}}},
+            "content": {
+                "application/json": {"schema": {"type": "object"}, "example": {"zen": "Keep it logically awesome."}}
+            },
         }
     },
 )

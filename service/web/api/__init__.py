@@ -1,11 +1,11 @@
-"""The REST API, one file for each noun; refuses vendors, and any shape that is not in ``shapes``."""
+"""The REST API, one file for each noun; refuses vendors, and any shape that its description does not have."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from service.web.api import commits, deliveries, executions, lineage, models, pipelines, plans
+from service.web.api import commits, deliveries, executions, lineage, logs, models, pipelines, plans, tokens
 
 router = APIRouter(prefix="/api/v1")
-for noun in (executions, commits, pipelines, models, lineage, deliveries, plans):
+for noun in (executions, logs, commits, pipelines, models, lineage, deliveries, plans, tokens):
     router.include_router(noun.router)

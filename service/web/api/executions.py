@@ -1,116 +1,85 @@
-"""Owns the routes of executions: list, look, logs, cancel, rerun, approve; refuses to move one by itself."""
+"""Owns the routes of executions: list, look, cancel, rerun, approve; refuses to move one by itself."""
 
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from service.domain.execution import Execution, Status
 from service.ports.store import ExecutionFilter
-from service.web.api.paged import Cursor, Limit, answer
-from service.web.api.shapes import ExecutionShape, PageOf, execution_document
-from service.web.auth import Caller, requires, services_of
-from service.web.problems import Problem
+from service.web.api.documents import detailed_document, execution_document
+from service.web.api.paged import answer
+from service.web.api.parameters import AnySha, Cursor, InPath, Limit, Text
+from service.web.api.shapes import DetailedExecution, ExecutionShape, PageOf
+from service.web.auth import Reads, Runs, services_of
+from service.web.problems import Problem, documented
 
 router = APIRouter(tags=["executions"])
-Reads = Annotated[Caller, Depends(requires("read"))]
-Runs = Annotated[Caller, Depends(requires("run"))]
+Id = Annotated[Text, InPath]
 
 
 class Rerun(BaseModel):
     """``components`` run whatever the past; without any, what did not succeed runs again."""
 
-    components: list[str] = Field(default_factory=list, max_length=1000, examples=[["train"]])
-
-
-class Line(BaseModel):
-    """One line that a step wrote."""
-
-    number: int
-    at: datetime
-    stream: str = Field(examples=["stderr"])
-    text: str = Field(examples=["Traceback (most recent call last):"])
+    components: list[Text] = Field(default_factory=list, max_length=1000, examples=[["train"]])
 
 
 @router.get(
-    "/executions", response_model=PageOf[ExecutionShape], operation_id="listExecutions", summary="List executions"
+    "/executions",
+    response_model=PageOf[ExecutionShape],
+    operation_id="listExecutions",
+    summary="List executions",
+    responses=documented(400),
 )
 def list_executions(
     request: Request,
     response: Response,
     caller: Reads,
-    repository: str = "",
-    pipeline: str = "",
-    branch: str = "",
-    commit: str = "",
-    trigger: Annotated[str, Query(description="A delivery's GUID.")] = "",
-    status: Annotated[str, Query(description="Comma-separated.", examples=["failed,running"])] = "",
-    since: datetime | None = None,
+    repository: Text = "",
+    pipeline: Text = "",
+    branch: Text = "",
+    commit: AnySha = "",
+    trigger: Annotated[Text, Query(description="A delivery's GUID.")] = "",
+    status: Annotated[Text, Query(description="Comma-separated.", examples=["failed,running"])] = "",
+    since: Annotated[datetime | None, Query(description="UTC unless it says otherwise.")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Any:
     """Newest first."""
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    chosen = ExecutionFilter(repository, pipeline, branch, commit, statuses_of(status), since, trigger)
+    return answer(request, response, lambda work: work.executions.page(chosen, cursor, limit), execution_document)
+
+
+def statuses_of(text: str) -> tuple[Status, ...]:
+    """``failed,running`` as values."""
     try:
-        statuses = tuple(Status(one) for one in status.split(",") if one)
+        return tuple(Status(one) for one in text.split(",") if one)
     except ValueError as error:
-        raise Problem(422, f"status: {error}; there are {', '.join(s.value for s in Status)}") from error
-    chosen = ExecutionFilter(
-        _plain(repository), _plain(pipeline), _plain(branch), _plain(commit), statuses, since, _plain(trigger)
-    )
-
-    def ask() -> Any:
-        with services_of(request).store.begin() as work:
-            return work.executions.page(chosen, cursor, limit)
-
-    return answer(request, response, ask, execution_document)
+        raise Problem(422, f"status: {error}; there are {', '.join(Status)}") from error
 
 
 @router.get(
     "/executions/{id}",
-    response_model=ExecutionShape,
+    response_model=DetailedExecution,
     operation_id="getExecution",
     summary="One execution with its steps",
+    responses={**documented(404), 304: {"description": "It is as the caller knows it"}},
 )
-def get_execution(request: Request, response: Response, caller: Reads, id: str) -> Any:
-    """Finished executions have a weak ETag: ask again with If-None-Match."""
-    document = ExecutionShape.model_validate(execution_document(_found(request, id)))
+def get_execution(request: Request, response: Response, caller: Reads, id: Id) -> Any:
+    """Every step's decision with its evidence, and its outcome. What has ended has a weak ETag."""
+    document = DetailedExecution.model_validate(detailed_document(found(request, id)))
     if document.ended_at is not None:
         tag = f'W/"{hashlib.sha256(document.model_dump_json().encode()).hexdigest()[:32]}"'
-        if tag in request.headers.get("if-none-match", ""):
+        if {"*", tag} & {one.strip() for one in request.headers.get("if-none-match", "").split(",")}:
             return Response(status_code=304, headers={"ETag": tag})
         response.headers["ETag"] = tag
     return document
-
-
-@router.get("/executions/{id}/logs", response_model=PageOf[Line], operation_id="getLogs", summary="What a step wrote")
-def get_logs(
-    request: Request,
-    caller: Reads,
-    id: str,
-    step: Annotated[str, Query(description="The component.", examples=["train"])],
-    attempt: Annotated[int | None, Query(ge=1, description="Default: the last.")] = None,
-    after: Annotated[int, Query(ge=0, description="The number of the last line seen.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> Any:
-    """Lines with a number above ``after``, also while the step runs. A reused step shows the run that made its result."""
-    execution = _found(request, id)
-    run = next((one for one in execution.steps if one.name == step), None)
-    if run is None:
-        raise Problem(404, f"Execution {id} has no step {step!r}.")
-    handles = {one.number: one.handle for one in run.attempts}
-    handle = handles.get(attempt) if attempt else (run.attempts[-1].handle if run.attempts else None)
-    if handle is None and run.result is not None and attempt is None:
-        handle = run.result.id
-    backend = services_of(request).scheduler.backends.get(execution.pipeline.backend)
-    lines = backend.logs(handle, after, limit) if backend and handle else []
-    return {
-        "items": [{"number": x.number, "at": x.at, "stream": x.stream, "text": x.text} for x in lines],
-        "next_cursor": None,
-    }
 
 
 @router.post(
@@ -118,15 +87,16 @@ def get_logs(
     response_model=ExecutionShape,
     status_code=202,
     operation_id="cancelExecution",
-    summary="Cancel",
+    summary="Cancel an execution",
+    responses=documented(404, 409),
 )
-def cancel(request: Request, caller: Runs, id: str) -> Any:
+def cancel(request: Request, caller: Runs, id: Id) -> Any:
     """Ends what runs, with everything it started; what has ended stays as it is."""
-    _found(request, id)
+    found(request, id)
     with services_of(request).store.begin() as work:
         if not work.executions.mark(id, cancelled=f"cancelled by {caller.name}"):
             raise Problem(409, f"Execution {id} has ended already.")
-    return execution_document(_found(request, id))
+    return execution_document(found(request, id))
 
 
 @router.post(
@@ -134,15 +104,17 @@ def cancel(request: Request, caller: Runs, id: str) -> Any:
     response_model=ExecutionShape,
     status_code=202,
     operation_id="approveExecution",
-    summary="Approve",
+    summary="Approve an execution",
+    responses=documented(404, 409),
 )
-def approve(request: Request, caller: Runs, id: str) -> Any:
+def approve(request: Request, caller: Runs, id: Id) -> Any:
     """Lets an execution run that waits for a person's yes."""
-    if _found(request, id).status is not Status.AWAITING_APPROVAL:
-        raise Problem(409, f"Execution {id} does not wait for approval.")
     with services_of(request).store.begin() as work:
+        execution = work.executions.get(id)
+        if execution is not None and execution.status is not Status.AWAITING_APPROVAL:
+            raise Problem(409, f"Execution {id} does not wait for approval.")
         work.executions.mark(id, approved_by=caller.name)
-    return execution_document(_found(request, id))
+    return execution_document(found(request, id))
 
 
 @router.post(
@@ -150,26 +122,21 @@ def approve(request: Request, caller: Runs, id: str) -> Any:
     response_model=ExecutionShape,
     status_code=201,
     operation_id="rerunExecution",
-    summary="Run again",
+    summary="Run an execution again",
+    responses=documented(404, 409, 503),
 )
-def rerun(request: Request, response: Response, caller: Runs, id: str, body: Annotated[Rerun, Body()] = Rerun()) -> Any:
+def rerun(request: Request, response: Response, caller: Runs, id: Id, body: Annotated[Rerun, Body()] = Rerun()) -> Any:
     """A new execution of the same pipeline at the same commit."""
-    _found(request, id)
+    found(request, id)
     made = services_of(request).scheduler.rerun(id, caller.name, body.components)
     response.headers["Location"] = f"/api/v1/executions/{made.id}"
     return execution_document(made)
 
 
-def _found(request: Request, id: str) -> Execution:
+def found(request: Request, id: str) -> Execution:
+    """The execution, or 404."""
     with services_of(request).store.begin() as work:
-        execution = work.executions.get(_plain(id))
+        execution = work.executions.get(id)
     if execution is None:
         raise Problem(404, "There is no such execution.")
     return execution
-
-
-def _plain(text: str) -> str:
-    """What cannot be in the database must not be asked of it: PostgreSQL refuses NUL."""
-    if "\0" in text or not text.isprintable():
-        raise Problem(422, "A parameter holds characters that no name has.")
-    return text

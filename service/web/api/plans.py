@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, StringConstraints
 
 from service.domain.errors import Refused
 from service.domain.plan_document import document
 from service.flow.schedule import Request as Wanted
+from service.web.api.parameters import Text
 from service.web.api.shapes import Reason
-from service.web.auth import Caller, requires, services_of
-from service.web.problems import Problem
+from service.web.auth import Reads, services_of
+from service.web.problems import Problem, documented
 
 router = APIRouter(tags=["plans"])
+Revision = Annotated[Text, StringConstraints(min_length=1, max_length=300)]
 
 
 class PlanRequest(BaseModel):
     """Which commit to plan. ``head`` and ``base`` are branches, tags or full SHAs."""
 
-    repository: str = Field(max_length=200, examples=["acme/diamonds"])
-    head: str = Field(max_length=300, examples=["main"])
-    base: str | None = Field(
-        None, max_length=300, description="What to compare with; default: the head's first parent."
+    repository: Text = Field(examples=["acme/diamonds"])
+    head: Revision = Field(examples=["main"])
+    base: Revision | None = Field(
+        None, description="What to compare with; default: the head's first parent.", examples=["v1.0"]
     )
-    ref: str = Field(
-        "", max_length=300, description="Whose history explains the reasons; default: the head as a branch."
+    ref: Text = Field(
+        "",
+        description="Whose history explains the reasons; default: the head as a branch.",
+        examples=["refs/heads/main"],
     )
 
 
@@ -36,19 +40,19 @@ class PlanStep(BaseModel):
     component: str = Field(examples=["train"])
     decision: str = Field(examples=["run"])
     reasons: list[Reason]
-    key: str | None
-    static_key: str
-    reuses: str | None
-    notes: list[str]
+    key: str | None = Field(examples=["3b8c1f6d2a54e0c9b7f1d8e6a5c4b3928170f6e5d4c3b2a1908f7e6d5c4b3a29"])
+    static_key: str = Field(examples=["3b8c1f6d2a54e0c9b7f1d8e6a5c4b3928170f6e5d4c3b2a1908f7e6d5c4b3a29"])
+    reuses: str | None = Field(examples=[None])
+    notes: list[str] = Field(examples=[[]])
 
 
 class PlannedPipeline(BaseModel):
     """One pipeline's plan."""
 
     name: str = Field(examples=["diamonds"])
-    base: str | None
-    head: str
-    removed: list[str]
+    base: str | None = Field(examples=[None])
+    head: str = Field(examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"])
+    removed: list[str] = Field(examples=[[]])
     steps: list[PlanStep]
 
 
@@ -58,8 +62,14 @@ class PlanShape(BaseModel):
     pipelines: list[PlannedPipeline]
 
 
-@router.post("/plans", response_model=PlanShape, operation_id="createPlan", summary="Plan without running")
-def create_plan(request: Request, caller: Annotated[Caller, Depends(requires("read"))], body: PlanRequest) -> Any:
+@router.post(
+    "/plans",
+    response_model=PlanShape,
+    operation_id="createPlan",
+    summary="Plan without running",
+    responses=documented(404, 409, 503),
+)
+def create_plan(request: Request, caller: Reads, body: PlanRequest) -> Any:
     """What this commit would run, what it would reuse from everything known here, and why."""
     scheduler = services_of(request).scheduler
     try:
@@ -78,5 +88,5 @@ def create_plan(request: Request, caller: Annotated[Caller, Depends(requires("re
         base=base,
     )
     findings = scheduler.findings(wanted)
-    with services_of(request).store.begin() as work:
+    with scheduler.store.begin() as work:
         return document(scheduler.plans(work, wanted, findings))

@@ -1,17 +1,11 @@
-"""Owns the API's documents: their fields, their examples, and domain values → documents; refuses behaviour."""
+"""Owns the fields and examples of what the API answers; refuses to fill them, which is ``documents``'."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from service.domain.execution import Attempt, Execution, StepRun
-from service.domain.lineage import ModelVersion, Promotion, ResultRecord
-from service.domain.names import shown
-from service.domain.plan_document import reason_document
-from service.ports.store import StoredDelivery
+from pydantic import BaseModel, ConfigDict
 
 T = TypeVar("T")
 _SHA = "9fceb02d0ae598e95dc970b74767f19372d61af8"
@@ -64,15 +58,31 @@ class AttemptShape(BaseModel):
 class KeyPart(BaseModel):
     """One ingredient of a step key."""
 
+    model_config = example(kind="parameter", subject="train.learning_rate", value="0.05")
+
     kind: str
     subject: str
     value: str
 
 
+_STEP = example(
+    component="train", upstream=["preprocess"], planned="run", decision="run", state="succeeded",
+    reasons=[{"kind": "parameter", "subject": "train.learning_rate", "detail": "parameter train.learning_rate: 0.1 → 0.05",
+              "old": "0.1", "new": "0.05"}],
+    key=_KEY, static_key=_KEY, result=f"{_EXECUTION}.train.1", reused_from=None, seconds=4.0, outputs={"model": _DIGEST},
+    notes=[],
+    attempts=[{"number": 1, "state": "succeeded", "started_at": "2026-11-24T10:00:01Z", "ended_at": "2026-11-24T10:00:05Z",
+               "exit_code": 0, "error": "", "job": f"{_EXECUTION}.train.1"}],
+)  # fmt: skip
+
+
 class Step(BaseModel):
     """A step of an execution: ``planned`` and ``decision`` say what was decided, ``state`` what came of it."""
 
+    model_config = _STEP
+
     component: str
+    upstream: list[str]
     planned: str
     decision: str | None
     state: str
@@ -87,19 +97,27 @@ class Step(BaseModel):
     attempts: list[AttemptShape]
 
 
+class DetailedStep(Step):
+    """A step with the parts of its key: the evidence for its decision."""
+
+    parts: list[KeyPart]
+
+
 class ExecutionShape(BaseModel):
     """A plan for one pipeline at one commit, being carried out or ended."""
 
     model_config = example(
-        id=_EXECUTION, repository="acme/diamonds", pipeline="diamonds", status="succeeded", ref="refs/heads/main", commit=_SHA,
+        id=_EXECUTION, repository="acme/diamonds", pipeline="diamonds", backend="local", status="succeeded",
+        ref="refs/heads/main", commit=_SHA,
         base=None, author="ada", message="Lower the learning rate", trigger="72d3162e-cc78-11e3-81ab-4c9367dc0958",
         pull_request=None, created_at="2026-11-24T10:00:00Z", ended_at="2026-11-24T10:00:09Z", needs_approval="", approved_by="",
-        cancelled="", superseded_by="", seconds_saved=1.4, steps=[],
+        cancelled="", superseded_by="", seconds_saved=1.4, removed=[], steps=[],
     )  # fmt: skip
 
     id: str
     repository: str
     pipeline: str
+    backend: str
     status: str
     ref: str
     commit: str
@@ -115,12 +133,20 @@ class ExecutionShape(BaseModel):
     cancelled: str
     superseded_by: str
     seconds_saved: float
-    removed: list[str] = Field(default_factory=list)
+    removed: list[str]
     steps: list[Step]
+
+
+class DetailedExecution(ExecutionShape):
+    """An execution with all the evidence."""
+
+    steps: list[DetailedStep]  # type: ignore[assignment]  # a list is invariant, and this one is only read
 
 
 class Artifact(BaseModel):
     """A file or folder that a step read or made."""
+
+    model_config = example(name="model", digest=_DIGEST, size=400_000, source=None)
 
     name: str
     digest: str
@@ -169,6 +195,11 @@ class ResultShape(BaseModel):
 class PromotionShape(BaseModel):
     """A commit that an earlier result satisfies."""
 
+    model_config = example(
+        execution=_EXECUTION, pipeline="diamonds", component="preprocess", commit=_SHA, ref="refs/heads/main",
+        result=f"{_EXECUTION}.preprocess.1", at="2026-11-24T10:00:01Z",
+    )  # fmt: skip
+
     execution: str
     pipeline: str
     component: str
@@ -206,6 +237,7 @@ class ModelShape(BaseModel):
         name="diamonds-price", version=1, status="candidate", repository="acme/diamonds", result=f"{_EXECUTION}.train.1",
         output="model", digest=_DIGEST, execution=_EXECUTION, commit=_SHA, created_at="2026-11-24T10:00:09Z",
         metrics={"rmse": 534.2},
+        lineage="/api/v1/lineage?model=diamonds-price/1",
     )  # fmt: skip
 
     name: str
@@ -219,127 +251,76 @@ class ModelShape(BaseModel):
     commit: str
     created_at: datetime
     metrics: dict[str, float]
+    lineage: str
 
 
-def execution_document(one: Execution) -> dict[str, Any]:
-    """An execution with its steps."""
-    kept = [step.result.seconds for step in one.steps if step.state.value == "reused" and step.result]
-    return {
-        "id": one.id,
-        "repository": one.repository,
-        "pipeline": one.pipeline.name,
-        "status": one.status.value,
-        "ref": one.ref,
-        "commit": one.commit,
-        "base": one.base,
-        "author": one.author,
-        "message": one.message,
-        "trigger": one.trigger,
-        "pull_request": one.pull_request,
-        "created_at": one.created_at,
-        "ended_at": one.ended_at,
-        "needs_approval": one.needs_approval,
-        "approved_by": one.approved_by,
-        "cancelled": one.cancelled,
-        "superseded_by": one.superseded_by,
-        "seconds_saved": sum(kept),
-        "removed": list(one.removed),
-        "steps": [_step(step) for step in one.steps],
-    }
+class MetricPoint(BaseModel):
+    """A metric at a commit: measured by this execution or, if ``reused``, by the earlier result that satisfies it."""
+
+    model_config = example(
+        repository="acme/diamonds", pipeline="diamonds", component="evaluate", commit=_SHA, ref="refs/heads/main",
+        execution=_EXECUTION, result=f"{_EXECUTION}.evaluate.1", at="2026-11-24T10:00:09Z", value=534.2, reused=False,
+    )  # fmt: skip
+
+    repository: str
+    pipeline: str
+    component: str
+    commit: str
+    ref: str
+    execution: str
+    result: str
+    at: datetime
+    value: float
+    reused: bool
 
 
-def _step(step: StepRun) -> dict[str, Any]:
-    reused = step.state.value == "reused" and step.result is not None
-    return {
-        "component": step.name,
-        "planned": step.planned.value,
-        "decision": step.decision.value if step.decision else None,
-        "state": step.state.value,
-        "reasons": [reason_document(reason) for reason in step.reasons],
-        "key": step.key,
-        "static_key": step.static_key,
-        "result": step.result.id if step.result else None,
-        "reused_from": step.result.execution if reused and step.result else None,
-        "seconds": _seconds(step),
-        "outputs": dict(step.result.outputs) if step.result else {},
-        "notes": list(step.ingredients.notes),
-        "attempts": [_attempt(attempt) for attempt in step.attempts],
-    }
+class ComponentShape(BaseModel):
+    """A component: how often it ran or was reused, how long a run takes, and what it made last."""
+
+    model_config = example(
+        repository="acme/diamonds", pipeline="diamonds", component="train", ran=4, reused=9, mean_seconds=4.2,
+        latest=None,
+    )  # fmt: skip
+
+    repository: str
+    pipeline: str
+    component: str
+    ran: int
+    reused: int
+    mean_seconds: float | None
+    latest: ResultShape | None
 
 
-def _seconds(step: StepRun) -> float | None:
-    last = step.attempts[-1] if step.attempts else None
-    if last is None or last.started_at is None or last.ended_at is None:
-        return None
-    return (last.ended_at - last.started_at).total_seconds()
+class PipelineShape(BaseModel):
+    """A pipeline with its components as its newest execution declares them."""
+
+    repository: str
+    pipeline: str
+    status: str
+    components: list[str]
+    latest: ExecutionShape
+
+    model_config = example(
+        repository="acme/diamonds", pipeline="diamonds", status="succeeded", components=["preprocess", "train", "evaluate"],
+        latest=ExecutionShape.model_config["json_schema_extra"]["examples"][0],  # type: ignore[index]
+    )  # fmt: skip
 
 
-def _attempt(one: Attempt) -> dict[str, Any]:
-    return {
-        "number": one.number,
-        "state": one.seen.value,
-        "started_at": one.started_at,
-        "ended_at": one.ended_at,
-        "exit_code": one.exit_code,
-        "error": one.error,
-        "job": one.handle,
-    }
+class TokenShape(BaseModel):
+    """A token, without its secret."""
 
-
-def result_document(one: ResultRecord) -> dict[str, Any]:
-    """A result with its inputs, outputs, metrics and key parts."""
-    plain = ("id", "repository", "pipeline", "component", "execution", "commit", "tree", "ref", "pull_request", "author",
-             "key", "static_key", "environment", "backend", "job", "attempt", "started_at", "ended_at", "seconds")  # fmt: skip
-    return {name: getattr(one, name) for name in plain} | {
-        "parameters": dict(one.parameters),
-        "inputs": [{"name": i.name, "digest": i.digest, "size": i.size, "source": i.source} for i in one.inputs],
-        "outputs": [{"name": o.name, "digest": o.digest, "size": o.size} for o in one.outputs],
-        "metrics": dict(one.metrics),
-        "parts": [{"kind": p.kind.value, "subject": shown(p.subject), "value": shown(p.value)} for p in one.parts],
-    }
-
-
-def promotion_document(one: Promotion) -> dict[str, Any]:
-    names = ("execution", "pipeline", "component", "commit", "ref", "result", "at")
-    return {name: getattr(one, name) for name in names}
-
-
-def delivery_document(one: StoredDelivery) -> dict[str, Any]:
-    job = one.job
-    state = (
-        "quarantined"
-        if job.quarantined
-        else "done"
-        if job.due_at is None
-        else "working"
-        if job.leased_until
-        else "waiting"
+    model_config = example(
+        id="5f1d7a84db00",
+        name="ci",
+        scopes=["run"],
+        created_at="2026-11-24T10:00:00Z",
+        expires_at=None,
+        revoked_at=None,
     )
-    return {
-        "guid": one.delivery.guid,
-        "event": one.delivery.name,
-        "action": one.delivery.action,
-        "repository": one.delivery.event.repository,
-        "received_at": one.delivery.received_at,
-        "outcome": one.outcome,
-        "executions": list(one.executions),
-        "state": state,
-        "attempt": job.attempt,
-        "last_error": job.last_error,
-    }
 
-
-def model_document(one: ModelVersion) -> dict[str, Any]:
-    names = (
-        "name",
-        "version",
-        "status",
-        "repository",
-        "result",
-        "output",
-        "digest",
-        "execution",
-        "commit",
-        "created_at",
-    )
-    return {name: getattr(one, name) for name in names} | {"metrics": dict(one.metrics)}
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None

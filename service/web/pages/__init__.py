@@ -14,9 +14,10 @@ from service.domain.execution import ENDED, Status
 from service.domain.names import short
 from service.domain.step_key import abbreviated
 from service.ports.store import ExecutionFilter
-from service.web.api.commits import Sha, get_commit
+from service.web.api.commits import get_commit
+from service.web.api.documents import delivery_document, execution_document
 from service.web.api.lineage import get_lineage
-from service.web.api.shapes import delivery_document, execution_document
+from service.web.api.parameters import Sha
 from service.web.auth import Caller, requires, services_of
 from service.web.pages.drawing import dag, lineage_drawing
 from service.web.problems import Problem
