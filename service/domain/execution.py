@@ -1,22 +1,16 @@
-"""Owns how an execution moves: ``advance`` turns it and what was observed into its next state and the acts that follow.
-
-Refuses to perform any act, to read a clock, and to store a status: a status is derived from the steps.
-"""
+"""Owns an execution and its steps, attempts and observations; refuses to store a status: it is derived from the steps."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from service.domain.assessment import Ingredients
-from service.domain.pipeline import Pipeline, UpstreamInput
-from service.domain.plan import Decision, History, Plan, Result, decide, full_parts
+from service.domain.pipeline import Pipeline
+from service.domain.plan import Decision, Plan, Result
 from service.domain.step_key import Reason
-
-LOST_ATTEMPTS = 2
-"""How often a run that vanished (machine gone, supervisor killed) is repeated beyond the declared retries."""
 
 
 class State(StrEnum):
@@ -175,43 +169,6 @@ class Execution:
         raise KeyError(name)
 
 
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Start this attempt of this step; ``inputs`` maps (component, output) → digest of what it reads."""
-
-    step: StepRun
-    attempt: Attempt
-    inputs: Mapping[tuple[str, str], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """End this attempt and everything it started."""
-
-    attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A step succeeded: write its lineage."""
-
-    step: StepRun
-    attempt: Attempt
-    observation: Observation
-    result: Result
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """A step is satisfied by an earlier result: write the edge."""
-
-    step: StepRun
-    result: Result
-
-
-Action = Submit | Cancel | Record | Promote
-
-
 def begin(plan: Plan) -> tuple[StepRun, ...]:
     """The steps of a new execution: nothing has happened yet, not even a reuse."""
     return tuple(
@@ -225,183 +182,3 @@ def begin(plan: Plan) -> tuple[StepRun, ...]:
         )
         for step in plan.steps
     )
-
-
-def advance(
-    execution: Execution,
-    observations: Mapping[str, Observation],
-    history: History,
-    now: datetime,
-    *,
-    slots: int,
-    wanted: Collection[str] = (),
-) -> tuple[Execution, tuple[Action, ...]]:
-    """One move. ``observations`` by attempt token; ``history`` as planning sees it now; ``slots``: how many steps may be
-    started; ``wanted``: keys that live executions still want, which a superseded execution hands over by finishing them.
-    """
-    if execution.status is Status.AWAITING_APPROVAL or execution.ended_at is not None:
-        return execution, ()
-    move = _Move(execution, observations, history, now, slots, wanted)
-    steps = tuple(move.step(step) for step in execution.steps)
-    moved = replace(execution, steps=steps)
-    if all(step.state in FINAL for step in steps):
-        moved = replace(moved, ended_at=now)
-    return moved, tuple(move.actions)
-
-
-class _Move:
-    """The working state of one ``advance``: steps come in topological order, so that one pass carries results through."""
-
-    def __init__(
-        self,
-        execution: Execution,
-        observations: Mapping[str, Observation],
-        history: History,
-        now: datetime,
-        slots: int,
-        wanted: Collection[str],
-    ) -> None:
-        self.execution = execution
-        self.observations = observations
-        self.history = history
-        self.now = now
-        self.slots = slots
-        self.wanted = wanted
-        self.actions: list[Action] = []
-        self.done: dict[str, StepRun] = {}
-
-    def step(self, step: StepRun) -> StepRun:
-        if step.state is State.RUNNING:
-            step = self._observe(step)
-        if step.state is State.WAITING:
-            step = self._wait(step)
-        self.done[step.name] = step
-        return step
-
-    def _observe(self, step: StepRun) -> StepRun:
-        attempt = step.attempts[-1]
-        observation = self.observations.get(attempt.token)
-        if observation is None or observation.seen is Seen.RUNNING:
-            return self._running(step, attempt, observation)
-        attempt = replace(
-            attempt,
-            seen=observation.seen,
-            error=observation.error,
-            exit_code=observation.exit_code,
-            started_at=observation.started_at or attempt.started_at,
-            ended_at=observation.ended_at or self.now,
-        )
-        step = replace(step, attempts=(*step.attempts[:-1], attempt))
-        match observation.seen:
-            case Seen.SUCCEEDED:
-                return self._succeeded(step, attempt, observation)
-            case Seen.CANCELLED:
-                return replace(step, state=State.CANCELLED)
-            case _ if self._stops(step):
-                return replace(step, state=State.CANCELLED)
-            case _ if self._may_retry(step):
-                return replace(step, state=State.WAITING)
-            case _:
-                return replace(step, state=State.FAILED)
-
-    def _running(self, step: StepRun, attempt: Attempt, observation: Observation | None) -> StepRun:
-        if observation is not None and observation.started_at and attempt.started_at != observation.started_at:
-            attempt = replace(attempt, started_at=observation.started_at)
-        if self._stops(step) and not attempt.cancelling:
-            attempt = replace(attempt, cancelling=True)
-            self.actions.append(Cancel(attempt))
-        return replace(step, attempts=(*step.attempts[:-1], attempt))
-
-    def _stops(self, step: StepRun) -> bool:
-        """A person's cancel stops everything; a newer commit only what it does not want itself."""
-        if self.execution.cancelled:
-            return True
-        return bool(self.execution.superseded_by) and not {step.key, step.static_key} & set(self.wanted)
-
-    def _may_retry(self, step: StepRun) -> bool:
-        lost = sum(attempt.seen is Seen.LOST for attempt in step.attempts)
-        failed = len(step.attempts) - lost
-        return failed <= step.ingredients.component.limits.retries and lost <= LOST_ATTEMPTS
-
-    def _succeeded(self, step: StepRun, attempt: Attempt, observation: Observation) -> StepRun:
-        assert step.key is not None, "a step is submitted with its key"
-        outputs = self._inputs(step)
-        seconds = 0.0
-        if attempt.started_at and attempt.ended_at:
-            seconds = (attempt.ended_at - attempt.started_at).total_seconds()
-        result = Result(
-            id=attempt.token,
-            component=step.name,
-            key=step.key,
-            static_key=step.static_key,
-            parts=full_parts(step.ingredients.parts, step.ingredients.component, outputs or {}),
-            outputs={artifact.name: artifact.digest for artifact in observation.outputs},
-            execution=self.execution.id,
-            commit=self.execution.commit,
-            seconds=max(seconds, 0.0),
-        )
-        step = replace(step, state=State.SUCCEEDED, result=result)
-        self.actions.append(Record(step, attempt, observation, result))
-        return step
-
-    def _wait(self, step: StepRun) -> StepRun:
-        if self.execution.is_stopping:
-            return replace(step, state=State.CANCELLED)
-        upstream = [self.done[name] for name in step.ingredients.component.upstream]
-        if any(one.state in (State.FAILED, State.BLOCKED, State.CANCELLED) for one in upstream):
-            return replace(step, state=State.BLOCKED)
-        inputs = self._inputs(step)
-        if inputs is None:
-            return step
-        retrying = bool(step.attempts)
-        decided = decide(step.ingredients, inputs, self.history, forced=step.name in self.execution.forced or retrying)
-        if decided.reuses is not None:
-            reasons = decided.reasons if step.decision is not Decision.REUSE else step.reasons
-            step = replace(
-                step,
-                state=State.REUSED,
-                decision=Decision.REUSE,
-                reasons=_kept(step, reasons),
-                key=decided.key,
-                result=decided.reuses,
-            )
-            self.actions.append(Promote(step, decided.reuses))
-            return step
-        if decided.decision is Decision.REUSE:  # in flight elsewhere: look again later
-            return replace(step, decision=Decision.REUSE, reasons=decided.reasons, key=decided.key)
-        if not retrying:
-            reasons = decided.reasons if step.decision is not Decision.RUN else step.reasons
-            step = replace(step, decision=Decision.RUN, reasons=reasons, key=decided.key)
-        return self._submit(step, inputs)
-
-    def _submit(self, step: StepRun, inputs: Mapping[tuple[str, str], str]) -> StepRun:
-        if self.slots <= 0:
-            return step
-        self.slots -= 1
-        number = len(step.attempts) + 1
-        attempt = Attempt(number, f"{self.execution.id}.{step.name}.{number}")
-        step = replace(step, state=State.RUNNING, attempts=(*step.attempts, attempt))
-        self.actions.append(Submit(step, attempt, inputs))
-        return step
-
-    def _inputs(self, step: StepRun) -> dict[tuple[str, str], str] | None:
-        """Digests of the upstream outputs it reads, ``None`` while any is unknown."""
-        found = {}
-        for _, source in step.ingredients.component.inputs:
-            if isinstance(source, UpstreamInput):
-                result = self.done[source.component].result
-                if result is None or source.output not in result.outputs:
-                    return None
-                found[source.component, source.output] = result.outputs[source.output]
-        return found
-
-
-def _kept(step: StepRun, reasons: Sequence[Reason]) -> tuple[Reason, ...]:
-    """A pending step that turns out unneeded says so: its upstream ran again and made the same."""
-    if step.planned is Decision.PENDING and step.decision is None:
-        upstream = ", ".join(step.ingredients.component.upstream)
-        return (
-            Reason("unchanged", step.name, f"{upstream} ran and what {step.name} reads of it is identical"),
-            *reasons,
-        )
-    return tuple(reasons)

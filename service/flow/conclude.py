@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from service.domain.execution import Execution, Promote, Record, State
+from service.domain.advance import Promote, Record
+from service.domain.execution import Execution, State
 from service.domain.lineage import InputRecord, ModelVersion, Promotion, ResultRecord
 from service.domain.pipeline import Input, RepositoryInput, UpstreamInput, UriInput
 from service.domain.step_key import PartKind

@@ -10,22 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from service.domain.advance import Action, Cancel, Promote, Record, Submit, advance
 from service.domain.errors import Refused, Retry
-from service.domain.execution import (
-    Action,
-    Artifact,
-    Attempt,
-    Cancel,
-    Execution,
-    Observation,
-    Promote,
-    Record,
-    Seen,
-    State,
-    StepRun,
-    Submit,
-    advance,
-)
+from service.domain.execution import Artifact, Attempt, Execution, Observation, Seen, State, StepRun
 from service.domain.pipeline import UpstreamInput
 from service.domain.plan import History
 from service.ports import backend as backends

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import structlog
 
 from service.domain.admission import Declined, admit, triggered_by
+from service.domain.advance import Promote, Record
 from service.domain.delivery import Closed, PullRequest, Push
 from service.domain.errors import Refused, Retry
-from service.domain.execution import Execution, Promote, Record
+from service.domain.execution import Execution
 from service.domain.names import short
 from service.domain.plan import History
 from service.flow import announce, conclude, schedule

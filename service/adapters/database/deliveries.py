@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from service.adapters.database import tables
 from service.adapters.database.documents import certain, dumps, event_of, event_text, loads
-from service.adapters.database.jobs import clock, job_of
+from service.adapters.database.jobs import announce_work, clock, job_of
 from service.adapters.database.paging import before, cursor_of
 from service.adapters.database.upsert import insert_new
 from service.domain.delivery import Delivery, Nothing
@@ -26,6 +26,7 @@ class Deliveries:
         self._connection = connection
 
     def add(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        announce_work(self._connection)
         return [self._add(delivery) for delivery in deliveries]
 
     def _add(self, delivery: Delivery) -> bool:
@@ -49,6 +50,7 @@ class Deliveries:
         return None if row is None else _delivery(row)
 
     def settle(self, lease: Lease, outcome: str, executions: Sequence[str]) -> None:
+        announce_work(self._connection)  # the next delivery of its ref may go on
         done = self._connection.execute(
             update(_TABLE)
             .where(_TABLE.c.id == lease.id, _TABLE.c.fence == lease.fence)
@@ -74,6 +76,7 @@ class Deliveries:
         return Page(tuple(_delivery(row) for row in rows[:limit]), more)
 
     def replay(self, guid: str) -> bool:
+        announce_work(self._connection)
         now = clock(self._connection)
         done = self._connection.execute(
             update(_TABLE)

@@ -23,7 +23,7 @@ from service.adapters.database.documents import (
     reasons_text,
     seconds,
 )
-from service.adapters.database.jobs import clock
+from service.adapters.database.jobs import announce_work, clock
 from service.adapters.database.lineage import Lineage
 from service.adapters.database.paging import before, cursor_of
 from service.adapters.database.upsert import insert_new, insert_or_update
@@ -44,6 +44,7 @@ class Executions:
         self._now = clock(connection)
 
     def add(self, execution: Execution) -> None:
+        announce_work(self._connection)
         values = {
             "id": execution.id,
             "repository": execution.repository,
@@ -107,6 +108,7 @@ class Executions:
                 )
 
     def mark(self, id: str, *, cancelled: str = "", superseded_by: str = "", approved_by: str = "") -> bool:
+        announce_work(self._connection)
         given = {"cancelled": cancelled, "superseded_by": superseded_by, "approved_by": approved_by}
         values = {
             name: case((_E.c[name] == "", shown(value)), else_=_E.c[name]) for name, value in given.items() if value

@@ -32,6 +32,11 @@ def clock(connection: Connection) -> ColumnElement[float]:
     return literal_column("((julianday('now') - 2440587.5) * 86400.0)")
 
 
+def announce_work(connection: Connection) -> None:
+    """Whoever waits for work shall look again once this transaction is committed."""
+    connection.info["work"] = True
+
+
 class Jobs:
     """Implements the jobs part of the store port, in one transaction."""
 
@@ -104,6 +109,7 @@ class Jobs:
 
     def _settle(self, lease: Lease, **values: Any) -> None:
         table = TABLES[lease.queue]
+        announce_work(self._connection)
         done = self._connection.execute(
             update(table).where(table.c.id == lease.id, table.c.fence == lease.fence).values(**values)
         )
@@ -112,6 +118,7 @@ class Jobs:
 
     def wake(self, queue: Queue, id: str) -> None:
         table = TABLES[queue]
+        announce_work(self._connection)
         self._connection.execute(
             update(table).where(table.c.id == id, table.c.due_at.is_not(None)).values(due_at=self._now)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, update
 
 from service.adapters.database import tables
-from service.adapters.database.jobs import clock
+from service.adapters.database.jobs import announce_work, clock
 from service.adapters.database.upsert import insert_new
 
 _T = tables.notices
@@ -19,6 +19,7 @@ class Notices:
 
     def enqueue(self, execution: str) -> None:
         now = clock(self._connection)
+        announce_work(self._connection)
         if not insert_new(self._connection, _T, {"id": execution, "due_at": now}, "id"):
             # A new fence voids the settling of an announcer that is at work with what was true before.
             self._connection.execute(

@@ -61,12 +61,15 @@ class Database:
     def begin(self) -> Iterator[UnitOfWork]:
         """One transaction: committed when the block ends, rolled back when it raises."""
         with self._engine.begin() as connection:
+            connection.info.pop("work", None)
             yield UnitOfWork(connection)
-            if not self._is_sqlite:
+            work = connection.info.pop("work", False)
+            if work and not self._is_sqlite:
                 connection.execute(text(f"NOTIFY {_CHANNEL}"))
-        with self._changed:
-            self._generation += 1
-            self._changed.notify_all()
+        if work:
+            with self._changed:
+                self._generation += 1
+                self._changed.notify_all()
 
     def wait(self, seconds: float) -> None:
         """Return when some job may have become due: a commit here, a notification from elsewhere, or its time."""

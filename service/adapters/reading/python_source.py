@@ -28,6 +28,8 @@ _IMPORTERS = frozenset(
     {"importlib.import_module", "__import__", "importlib.__import__", "builtins.__import__", "runpy.run_module"}
     | {"pydoc.locate", "hydra.utils.get_class", "hydra.utils.get_method", "hydra.utils.get_object"}
 )
+_IMPORTING = frozenset({"import_module", "__import__"})
+"""Names that mean one thing whatever object they are taken from."""
 _LOADERS = frozenset({"runpy.run_path", "importlib.util.spec_from_file_location", "imp.load_source"})
 _WALKERS = frozenset({"eval", "builtins.eval", "pkgutil.iter_modules", "pkgutil.walk_packages"})
 _EXECUTORS = frozenset({"exec", "builtins.exec", "execfile"})
@@ -135,11 +137,11 @@ class _Reading(ast.NodeVisitor):
 
     def _referred(self, node: ast.Name | ast.Attribute) -> None:
         name = self._dotted(node) or ""
-        last = node.id if isinstance(node, ast.Name) else node.attr
+        last = _last(node)
         if last in _DOC_NAMES or name.startswith("torch.jit"):
             self.reads_docstrings = True
-        if node not in self._called and name in _IMPORTERS | _LOADERS | _EXECUTORS:
-            self.doubts.append(Doubt(f"hands {name} on", node.lineno, "all" if name in _EXECUTORS else "python"))
+        if node not in self._called and (name in _IMPORTERS | _LOADERS | _EXECUTORS or last in _IMPORTING):
+            self.doubts.append(Doubt(f"hands {last} on", node.lineno, "all" if name in _EXECUTORS else "python"))
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if node.value == "__doc__":
@@ -176,7 +178,7 @@ class _Reading(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         name = self._dotted(node.func) or ""
         self._called.add(node.func)
-        if name in _IMPORTERS:
+        if name in _IMPORTERS or _last(node.func) in _IMPORTING:
             self._dynamic_import(node)
         elif name.startswith(("site.addsitedir", *(f"{path}." for path in _PATHS))):
             self.doubts.append(Doubt("changes the import path", node.lineno, "python"))
@@ -199,7 +201,7 @@ class _Reading(ast.NodeVisitor):
     def _dynamic_import(self, node: ast.Call) -> None:
         """``import_module("a.b")`` or ``__import__("a", …, ["b"], 1)`` with literal arguments, else a doubt."""
         called = self._dotted(node.func) or ""
-        statement = called.endswith("__import__")
+        statement = _last(node.func) == "__import__"
         name = _literal(_argument(node, 0, "name", "mod_name", "path"))
         if not isinstance(name, str):
             self.doubts.append(Doubt("computes the name of an import", node.lineno, "python"))
@@ -241,6 +243,10 @@ def _aliases(tree: ast.Module) -> dict[str, str]:
             for alias in node.names:
                 names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
     return names
+
+
+def _last(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _argument(node: ast.Call, position: int, *names: str) -> ast.expr | None:
