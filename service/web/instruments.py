@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from service.ports.store import Store
 
+API = "/api/v1"
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE"})
 
 
@@ -33,6 +34,8 @@ class Instruments:
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one request under its route's template: paths are without number."""
         route = getattr(scope.get("route"), "path", "") or "none"
+        if scope["path"].startswith(f"{API}/") and route != "none":
+            route = f"{API}{route.removeprefix(API)}"  # FastAPI's nested routes know only their own part
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._requests.labels(method, route, str(status)).observe(seconds)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from service.web.instruments import API
 from service.web.problems import ProblemShape, documented
 
-PATH = "/api/v1/openapi.json"
+PATH = f"{API}/openapi.json"
 
 
 class DescribedApp(FastAPI):
@@ -32,10 +33,10 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
         "token": {"type": "http", "scheme": "bearer", "description": "`rft_…`, from `refit token create`."}
     }
     for path, operation in _operations(schema):
-        failures = (401, 403, 422) if path.startswith("/api/") else (422,) if "422" in operation["responses"] else ()
+        failures = (401, 403, 422) if path.startswith(API) else (422,) if "422" in operation["responses"] else ()
         operation["responses"] |= {str(status): text for status, text in documented(*failures).items()}
         operation["responses"]["default"] = {**documented(500)[500], "description": "Any other failure"}
-        if path.startswith("/api/"):
+        if path.startswith(API):
             operation["security"] = [{"token": []}, {}]
     return schema
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from service.ports.store import ExecutionFilter, ResultFilter
 from service.web.api.documents import detailed_document, promotion_document, result_document
 from service.web.api.parameters import Sha
-from service.web.api.shapes import DetailedExecution, PromotionShape, ResultShape
+from service.web.api.shapes import DetailedExecution, PromotionShape, ResultShape, example
 from service.web.auth import Reads, services_of
 from service.web.problems import Problem, documented
 
@@ -20,6 +20,8 @@ MOST = 100
 
 class CommitShape(BaseModel):
     """Everything that Refit knows of a commit: its newest executions, and at most a hundred of each."""
+
+    model_config = example(sha="9fceb02d0ae598e95dc970b74767f19372d61af8", executions=[], results=[], promotions=[])
 
     sha: str
     executions: list[DetailedExecution]

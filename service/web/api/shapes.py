@@ -65,7 +65,7 @@ class KeyPart(BaseModel):
     value: str
 
 
-_STEP = example(
+_STEP: dict[str, Any] = dict(
     component="train", upstream=["preprocess"], planned="run", decision="run", state="succeeded",
     reasons=[{"kind": "parameter", "subject": "train.learning_rate", "detail": "parameter train.learning_rate: 0.1 → 0.05",
               "old": "0.1", "new": "0.05"}],
@@ -79,7 +79,7 @@ _STEP = example(
 class Step(BaseModel):
     """A step of an execution: ``planned`` and ``decision`` say what was decided, ``state`` what came of it."""
 
-    model_config = _STEP
+    model_config = example(**_STEP)
 
     component: str
     upstream: list[str]
@@ -99,6 +99,8 @@ class Step(BaseModel):
 
 class DetailedStep(Step):
     """A step with the parts of its key: the evidence for its decision."""
+
+    model_config = example(**_STEP, parts=[{"kind": "parameter", "subject": "train.learning_rate", "value": "0.05"}])
 
     parts: list[KeyPart]
 

@@ -12,7 +12,7 @@ from service.domain.tokens import new_token
 from service.web.api.documents import token_document
 from service.web.api.paged import whole
 from service.web.api.parameters import InPath, Text
-from service.web.api.shapes import PageOf, TokenShape
+from service.web.api.shapes import PageOf, TokenShape, example
 from service.web.auth import Administers, services_of
 from service.web.problems import Problem, documented
 
@@ -30,7 +30,11 @@ class TokenRequest(BaseModel):
 class NewToken(TokenShape):
     """The token with its secret, which is shown this once."""
 
-    secret: str = Field(examples=["rft_Vb0…"])
+    model_config = example(
+        id="5f1d7a84db00", name="ci", scopes=["run"], created_at="2026-11-24T10:00:00Z", secret="rft_Vb0…"
+    )
+
+    secret: str
 
 
 @router.get("/tokens", response_model=PageOf[TokenShape], operation_id="listTokens", summary="List tokens")
