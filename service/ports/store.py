@@ -334,6 +334,10 @@ class Store(Protocol):
         """Return when some job may have become due, or after ``seconds``."""
         ...
 
+    def interrupt(self) -> None:
+        """Make whoever waits look again."""
+        ...
+
 
 class LeaseLost(Exception):
     """Another worker has the row now; whatever was to be written is void."""

@@ -46,7 +46,9 @@ class Loop:
     def stop(self) -> None:
         """Finish the jobs in hand and return; their rows stay due for whoever comes next."""
         self._stopping.set()
-        self._thread.join()
+        while self._thread.is_alive():  # more than once: it may just be about to wait
+            self._store.interrupt()
+            self._thread.join(0.2)
         self._pool.shutdown(wait=True)
 
     def _run(self) -> None:

@@ -67,9 +67,7 @@ class Database:
             if work and not self._is_sqlite:
                 connection.execute(text(f"NOTIFY {_CHANNEL}"))
         if work:
-            with self._changed:
-                self._generation += 1
-                self._changed.notify_all()
+            self._look_again()
 
     def wait(self, seconds: float) -> None:
         """Return when some job may have become due: a commit here, a notification from elsewhere, or its time."""
@@ -84,6 +82,18 @@ class Database:
                     self._changed.wait(limit)
         else:
             self._listen(limit)
+
+    def interrupt(self) -> None:
+        """Make whoever waits look again, here and, on PostgreSQL, everywhere."""
+        if not self._is_sqlite:
+            with self._engine.begin() as connection:
+                connection.execute(text(f"NOTIFY {_CHANNEL}"))
+        self._look_again()
+
+    def _look_again(self) -> None:
+        with self._changed:
+            self._generation += 1
+            self._changed.notify_all()
 
     def migrate(self) -> None:
         """Bring the schema up to date, one process at a time."""

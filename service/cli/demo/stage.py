@@ -75,15 +75,7 @@ class Stage:
         listening = self.home / "serve.json"
         listening.unlink(missing_ok=True)
         port = self.url.rpartition(":")[2] or "0"  # again on the same port, so that the webhook's address stays
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("REFIT_")}
-        environment |= {
-            "REFIT_HOME": str(self.home),
-            "REFIT_PORT": port,
-            "REFIT_REPOSITORIES": json.dumps({REPOSITORY: self._git.url(REPOSITORY)}),
-            "REFIT_GIT_PROTOCOLS": "http",
-            "REFIT_WEBHOOK_SECRET": self._secret,
-            **self._extra,
-        }
+        environment = {**self._environment(), "REFIT_PORT": port}
         with (self.folder / "service.log").open("ab") as log:
             self._service = subprocess.Popen(
                 [sys.executable, "-m", "service", "serve"],
@@ -99,6 +91,16 @@ class Stage:
                 raise Refused(f"starting the service: it did not begin to listen; its log ends with\n{tail}")
             time.sleep(0.05)
         self.url = json.loads(listening.read_text(encoding="utf-8"))["url"]
+
+    def _environment(self) -> dict[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("REFIT_")}
+        return ours | {
+            "REFIT_HOME": str(self.home),
+            "REFIT_REPOSITORIES": json.dumps({REPOSITORY: self._git.url(REPOSITORY)}),
+            "REFIT_GIT_PROTOCOLS": "http",
+            "REFIT_WEBHOOK_SECRET": self._secret,
+            **self._extra,
+        }
 
     def stop_service(self, number: int = signal.SIGTERM) -> None:
         """End the service by its own id; what its steps do is theirs until they end or it comes back."""
@@ -118,6 +120,11 @@ class Stage:
         for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org"), ("commit.gpgsign", "false")):
             self.git("config", key, value)
         self.git("remote", "add", "origin", self._git.url(REPOSITORY))
+
+    @property
+    def bare(self) -> Path:
+        """The repository that is pushed to."""
+        return self.folder / "git" / f"{REPOSITORY}.git"
 
     def git(self, *arguments: str) -> str:
         return run_git(*arguments, cwd=self.work)
@@ -147,6 +154,17 @@ class Stage:
         answer = self._http.get(f"{self.url}/api/v1{path}", params=query)
         answer.raise_for_status()
         return answer.json()
+
+    def post(self, path: str, token: str) -> httpx.Response:
+        """An act through the REST API."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return self._http.post(f"{self.url}/api/v1{path}", headers=headers)
+
+    def token(self, scope: str) -> str:
+        """A fresh API token, made as an operator makes one."""
+        command = [sys.executable, "-m", "service", "token", "create", "stage", "--scope", scope]
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     def follow(self, commit: str, chapter: Chapter, show: Callable[[Mapping[str, Any]], None]) -> Mapping[str, Any]:
         """The execution of a commit, shown until it has ended."""

@@ -65,15 +65,16 @@ class KeyPart(BaseModel):
     value: str
 
 
-_STEP: dict[str, Any] = dict(
-    component="train", upstream=["preprocess"], planned="run", decision="run", state="succeeded",
-    reasons=[{"kind": "parameter", "subject": "train.learning_rate", "detail": "parameter train.learning_rate: 0.1 → 0.05",
+_STEP: dict[str, Any] = {
+    "component": "train", "upstream": ["preprocess"], "planned": "run", "decision": "run", "state": "succeeded",
+    "reasons": [{"kind": "parameter", "subject": "train.learning_rate", "detail": "parameter train.learning_rate: 0.1 → 0.05",
               "old": "0.1", "new": "0.05"}],
-    key=_KEY, static_key=_KEY, result=f"{_EXECUTION}.train.1", reused_from=None, seconds=4.0, outputs={"model": _DIGEST},
-    notes=[],
-    attempts=[{"number": 1, "state": "succeeded", "started_at": "2026-11-24T10:00:01Z", "ended_at": "2026-11-24T10:00:05Z",
+    "key": _KEY, "static_key": _KEY, "result": f"{_EXECUTION}.train.1", "reused_from": None, "seconds": 4.0,
+    "outputs": {"model": _DIGEST},
+    "notes": [],
+    "attempts": [{"number": 1, "state": "succeeded", "started_at": "2026-11-24T10:00:01Z", "ended_at": "2026-11-24T10:00:05Z",
                "exit_code": 0, "error": "", "job": f"{_EXECUTION}.train.1"}],
-)  # fmt: skip
+}  # fmt: skip
 
 
 class Step(BaseModel):

@@ -1,15 +1,29 @@
 // Keeps a live page live: fetches itself and swaps <main>, until the server says that nothing runs any more.
-const main = document.querySelector("main[data-live]");
-if (main) {
-  const again = async () => {
+// What the reader opened stays open, and a log that was read to its end stays at its end.
+const live = () => document.querySelector("main[data-live]");
+
+function swap(current, fresh) {
+  const open = new Map([...current.querySelectorAll("details[id]")].map((one) => [one.id, one.open]));
+  const log = current.querySelector("pre.log");
+  const follows = log && log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
+  const at = log ? log.scrollTop : 0;
+  current.replaceWith(fresh);
+  for (const one of fresh.querySelectorAll("details[id]")) if (open.has(one.id)) one.open = open.get(one.id);
+  const now = fresh.querySelector("pre.log");
+  if (now) now.scrollTop = follows ? now.scrollHeight : at;
+}
+
+async function look() {
+  const busy = document.hidden || document.activeElement?.closest("form");
+  if (!busy) {
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
-      const current = document.querySelector("main");
-      if (fresh && fresh.innerHTML !== current.innerHTML) current.replaceWith(fresh);
-      if (fresh && !fresh.hasAttribute("data-live")) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = answer.ok && page.querySelector("main");
+      if (fresh && fresh.outerHTML !== live()?.outerHTML) swap(document.querySelector("main"), fresh);
     } catch { /* the server is away: try again */ }
-    setTimeout(again, 1500);
-  };
-  setTimeout(again, 1500);
+  }
+  if (live()) setTimeout(look, 1500);
 }
+
+if (live()) setTimeout(look, 1500);
