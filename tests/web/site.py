@@ -138,6 +138,10 @@ def seed(store: Database, local: Path) -> None:
         broken = [_kept(made["preprocess"]), _failed(THIRD), replace(_step("evaluate"), state=State.BLOCKED)]
         _add(work, _execution(THIRD, BROKEN, broken, base=README, ref=f"refs/heads/{HOSTILE}", message=HOSTILE,
                               author=HOSTILE, removed=("old-step",), created_at=NOW + timedelta(hours=2)))  # fmt: skip
+        work.lineage.promote(
+            Promotion(THIRD, REPOSITORY, "diamonds", "preprocess", BROKEN, f"refs/heads/{HOSTILE}", made["preprocess"].id,
+                      NOW + timedelta(hours=2))
+        )  # fmt: skip
         live = [_step("preprocess"), _step("train"), _step("evaluate")]
         waiting = _execution(FOURTH, LIVE, live, pull_request=7, ref="refs/pull/7/head", needs_approval="from a fork",
                              created_at=NOW + timedelta(hours=3))  # fmt: skip

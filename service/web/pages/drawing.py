@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from service.domain.execution import Execution, State, StepRun
 from service.web.pages.rendering import GLYPHS, duration
@@ -107,7 +107,7 @@ def _link(node: str) -> str:
         case "commit":
             return f"/commits/{rest}"
         case "result" | "model":
-            return f"/lineage?{urlencode({kind: rest})}"
+            return f"/lineage?{kind}={quote(rest)}"
         case "artifact":
             return f"/lineage?{urlencode({'digest': rest})}"
         case "metric":

@@ -24,11 +24,12 @@ def trends(
         known = work.lineage.metrics()
         pipelines = sorted({(one[0], one[1]) for one in known})
         chosen = next((one for one in pipelines if one == (repository, pipeline)), pipelines[0] if pipelines else None)
+        repository, pipeline = chosen or ("", "")
         names = sorted({one[3] for one in known if (one[0], one[1]) == chosen})
-        series = {
-            name: tuple(reversed(work.lineage.measurements(name, *chosen, limit=_POINTS).items))
-            for name in (names[:_CHARTS] if chosen else ())
-        }
+        series = {}
+        for name in names[:_CHARTS]:
+            newest = work.lineage.measurements(name, repository, pipeline, limit=_POINTS).items
+            series[name] = tuple(reversed(newest))
     refs = [point.ref for points in series.values() for point in points]
     usual = f"refs/heads/{branch}" if branch else _main(refs)
     return page(
