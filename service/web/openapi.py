@@ -33,12 +33,18 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
         "token": {"type": "http", "scheme": "bearer", "description": "`rft_…`, from `refit token create`."}
     }
     for path, operation in _operations(schema):
-        failures = (401, 403, 422) if path.startswith(API) else (422,) if "422" in operation["responses"] else ()
+        failures = _failures(path, operation)
         operation["responses"] |= {str(status): text for status, text in documented(*failures).items()}
         operation["responses"]["default"] = {**documented(500)[500], "description": "Any other failure"}
         if path.startswith(API):
             operation["security"] = [{"token": []}, {}]
     return schema
+
+
+def _failures(path: str, operation: dict[str, Any]) -> set[int]:
+    """What any operation of its kind may answer, beside what its route says itself."""
+    found = {401, 403, 422} if path.startswith(API) else {422} if "422" in operation["responses"] else set()
+    return found | {400, 413} if "requestBody" in operation else found
 
 
 def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -84,7 +84,7 @@ def _outcome(step: StepRun) -> str:
 
 def lineage_drawing(graph: Mapping[str, Any]) -> Drawing | None:
     """A lineage graph; what nothing here leads to or from (a commit that was satisfied only) is left to the table."""
-    edges = [(edge["source"], edge["target"]) for edge in graph["edges"] if edge["kind"] != "promoted"]
+    edges = _without_repeats([one for one in graph["edges"] if one["kind"] != "promoted"])
     joined = {end for edge in edges for end in edge}
     nodes = {
         node["id"]: _Node(
@@ -99,6 +99,20 @@ def lineage_drawing(graph: Mapping[str, Any]) -> Drawing | None:
     for source, target in edges:
         upstream[target].append(source)
     return _laid_out(nodes, upstream)
+
+
+def _without_repeats(edges: list[dict[str, str]]) -> list[tuple[str, str]]:
+    """A commit points at the first steps that it ran only: what follows from them is plain from the picture."""
+    makers = {edge["target"]: edge["source"] for edge in edges if edge["kind"] == "made"}
+    commits = {edge["target"]: edge["source"] for edge in edges if edge["kind"] == "of"}
+    follows = {
+        edge["target"]
+        for edge in edges
+        if edge["kind"] == "read"
+        and (maker := makers.get(edge["source"]))
+        and commits.get(maker) == commits.get(edge["target"])
+    }
+    return [(one["source"], one["target"]) for one in edges if one["kind"] != "of" or one["target"] not in follows]
 
 
 def _link(node: str) -> str:
@@ -147,6 +161,8 @@ def _columns(upstream: Mapping[str, list[str]]) -> dict[str, int]:
         if found == column:
             break
         column = found
+    for name in (name for name, needs in upstream.items() if not needs):  # what nothing leads to stands by its use
+        column[name] = min((column[other] - 1 for other, needs in upstream.items() if name in needs), default=0)
     return column
 
 
