@@ -110,4 +110,6 @@ def abbreviated(value: str | None) -> str:
     """A part's value for a table: hashes shortened, ``None`` as a dash."""
     if value is None:
         return "–"
-    return short(value) if _is_opaque(value) else shown(value)
+    mode, _, rest = value.partition(" ")
+    bare = rest if mode.isdigit() and len(mode) == 6 else value  # a file's mode and content: the content tells more
+    return short(bare) if _is_opaque(bare) else shown(value)

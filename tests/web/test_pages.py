@@ -166,7 +166,7 @@ def test_a_commit_shows_the_files_as_git_has_them(site: Site) -> None:
         work.executions.add(one)
     text = read(site, f"/commits/{head}").text
     assert f"2 files since {base[:10]}" in text
-    assert "README.md added no component by its path" in text
+    assert "README.md added no component" in text
     assert "train.py modified train" in text
 
 

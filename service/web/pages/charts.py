@@ -12,7 +12,7 @@ from service.domain.names import short
 from service.web.pages.rendering import duration
 
 _LEFT, _RIGHT, _ROW = 130, 900, 30
-_HEIGHT, _TOP, _BOTTOM = 220, 14, 180
+_WIDE, _HEIGHT, _TOP, _BOTTOM = 1140, 220, 14, 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def trend(points: Sequence[Measurement], usual: str) -> Trend:
     low, high = min(p.value for p in points), max(p.value for p in points)
     margin = (high - low) * 0.1 or abs(high) * 0.01 or 1.0
     low, high = low - margin, high + margin
-    step = (_RIGHT - 80) / max(1, len(points) - 1)
+    step = (_WIDE - 110) / max(1, len(points) - 1)
 
     def place(number: int, point: Measurement) -> Dot:
         y = _BOTTOM - (point.value - low) / (high - low) * (_BOTTOM - _TOP)
@@ -137,4 +137,4 @@ def trend(points: Sequence[Measurement], usual: str) -> Trend:
     every = max(1, len(dots) // 8)
     commits = tuple(Tick(dot.x, short(dot.commit)[:7]) for dot in dots[::every])
     ours = [point.value for point in points if point.ref == usual] or [points[-1].value]
-    return Trend(_RIGHT + 20, _HEIGHT, line, dots, values, commits, f"{ours[-1]:.6g}")
+    return Trend(_WIDE, _HEIGHT, line, dots, values, commits, f"{ours[-1]:.6g}")
