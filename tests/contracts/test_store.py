@@ -44,9 +44,13 @@ def test_a_redelivery_with_the_same_guid_changes_nothing(store: Database) -> Non
 
 
 def test_a_rollback_leaves_neither_delivery_nor_job(store: Database) -> None:
-    with pytest.raises(RuntimeError), store.begin() as work:
-        work.deliveries.add([records.push("guid-0001")])
-        raise RuntimeError
+    def stored_and_lost() -> None:
+        with store.begin() as work:
+            work.deliveries.add([records.push("guid-0001")])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stored_and_lost()
     assert claim(store, Queue.DELIVERIES) == []
     with store.begin() as work:
         assert work.deliveries.get("guid-0001") is None

@@ -136,7 +136,8 @@ def ids(graph: dict[str, Any], kind: str) -> set[str]:
 def test_lineage_leads_from_a_model_to_all_that_made_it(looked_at: Site) -> None:
     for graph in (looked_at.get("/lineage", model="price/1"),
                   looked_at.get("/lineage", model="price/1", direction="upstream")):  # fmt: skip
-        assert ids(graph, "commit") == {GOOD}
+        assert {edge["source"] for edge in graph["edges"] if edge["kind"] == "of"} == {f"commit:{GOOD}"}
+        assert ids(graph, "commit") == {GOOD, README}, "the README commit is satisfied by this very model"
         assert ids(graph, "result") == {f"{FIRST}.{name}.1" for name in ("preprocess", "train", "evaluate")}
         assert ids(graph, "file") == {f"d.csv@sha256:{digest('d.csv')}"}
         assert ids(graph, "model") == {"price/1"}

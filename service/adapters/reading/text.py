@@ -41,7 +41,7 @@ def read_dvc(content: bytes) -> TextFacts:
     except (Unreadable, yaml.YAMLError, ValueError, RecursionError):
         root = None
     outs = [out for key, value in _entries(root) if key == "outs" for out in _items(value)]
-    said = [[f"{key}={yaml_11(value)}" for key, value in _entries(out) if key in (*_DIGESTS, "path")] for out in outs]
+    said = [sorted(f"{k}={yaml_11(value)}" for k, value in _entries(out) if k in (*_DIGESTS, "path")) for out in outs]
     if not said or not all(any(part.startswith(_DIGESTS) for part in parts) for parts in said):
         value = f"bytes {hashlib.sha256(content).hexdigest()}"
         return TextFacts(value, (), (Doubt("names no digest: all of its bytes count"),))

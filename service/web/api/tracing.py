@@ -73,6 +73,8 @@ def traced(work: Work, subject: Subject, *, up: bool, down: bool) -> tuple[Graph
     known = {**above, **reached, **below}
     promotions = [one for sha in sorted(subject.commits) for one in work.lineage.promotions(commit=sha)]
     models = list(subject.models)
+    if models:  # the commits that a model stands for: a squash-merge trained nothing, and still it is main's model
+        promotions += [one for top in subject.tops for one in work.lineage.promotions(result=top.id)]
     if down:
         promotions += [one for id in {**reached, **below} for one in work.lineage.promotions(result=id)]
         models += [one for one in work.models.all() if one.result in reached or one.result in below]
