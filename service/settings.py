@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 chooses a free one")
     slots: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="local steps at once")
+    sweep_seconds: float = Field(300.0, gt=0, description="between two looks for branches whose webhook never came")
+    audit_seconds: float = Field(
+        3600.0, gt=0, description="between two full recomputes of what is decided incrementally"
+    )
     migrate: bool = Field(True, description="bring the database up to date on start")
     open_reading: bool | None = Field(None, description="reads without a token; default: only on a loopback host")
 

@@ -19,10 +19,11 @@ from service.bootstrap.parts import StoredFacts, make_loop, open_backends, open_
 from service.flow.assess import Assessor
 from service.flow.receive import Inbox
 from service.flow.schedule import Scheduler
+from service.flow.sweep import Sweeper
 from service.settings import Settings
 from service.web.app import create_app
 from service.web.services import Services
-from service.worker.loop import Loop
+from service.worker.chores import Chore, Chores, auditing, sweeping
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,26 @@ def runtime(settings: Settings) -> Iterator[Runtime]:
             hosts.close()
 
 
-def loop(made: Runtime) -> Loop:
-    """The worker's loop, not started."""
-    return make_loop(made.scheduler, made.settings.slots, made.repositories, (Console(),))
+@contextmanager
+def working(made: Runtime) -> Iterator[None]:
+    """The worker at work: jobs as they come, chores from time to time; what is in hand is finished at the end."""
+    scheduler, settings = made.scheduler, made.settings
+    sweeper = Sweeper(made.database, scheduler.hosts, scheduler.clock)
+    loop = make_loop(scheduler, settings.slots, made.repositories, (Console(),))
+    chores = Chores(
+        (
+            Chore("sweep", settings.sweep_seconds, sweeping(sweeper)),
+            Chore("audit", settings.audit_seconds, auditing(made.assessor, scheduler.hosts)),
+        ),
+        made.repositories,
+    )
+    loop.start()
+    chores.start()
+    try:
+        yield
+    finally:
+        chores.stop()
+        loop.stop()
 
 
 def web(made: Runtime) -> FastAPI:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Annotated
@@ -40,7 +41,6 @@ def serve(
     for line in bootstrap.choices(settings):
         messages.print(line, markup=False, style="dim")
     with bootstrap.runtime(settings) as runtime:
-        loop = bootstrap.loop(runtime) if worker else None
         config = uvicorn.Config(
             bootstrap.web(runtime),
             host=settings.host,
@@ -53,13 +53,8 @@ def serve(
             server_header=False,
         )
         server = _Server(config, runtime)
-        if loop:
-            loop.start()
-        try:
+        with bootstrap.working(runtime) if worker else nullcontext():
             server.run()
-        finally:
-            if loop:
-                loop.stop()
     if not server.started:
         raise typer.Exit(ERROR)
 
@@ -98,12 +93,9 @@ def worker() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    with bootstrap.runtime(settings) as runtime:
-        loop = bootstrap.loop(runtime)
-        loop.start()
+    with bootstrap.runtime(settings) as runtime, bootstrap.working(runtime):
         messages.print("refit works", markup=False)
         stopped.wait()
-        loop.stop()
 
 
 @app.command()

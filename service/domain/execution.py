@@ -12,6 +12,9 @@ from service.domain.pipeline import Pipeline
 from service.domain.plan import Decision, Plan, Result
 from service.domain.step_key import Reason
 
+RERUN = "rerun-"
+"""How the trigger of a repeated execution begins: it says nothing new about where its ref stands."""
+
 
 class State(StrEnum):
     """The outcome so far of one step."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from service.domain.assessment import Assessment
 from service.domain.errors import Refused
-from service.domain.execution import FINAL, Execution, State, begin
+from service.domain.execution import FINAL, RERUN, Execution, State, begin
 from service.domain.facts import VERSION
 from service.domain.impact import Findings
 from service.domain.names import is_zero, short
@@ -139,7 +139,7 @@ class Scheduler:
             repository=old.repository,
             ref=old.ref,
             commit=repository.commit(old.commit),
-            trigger=f"rerun-{self.clock.new_id()}",
+            trigger=f"{RERUN}{self.clock.new_id()}",
             author=by,
             base=old.base,
             pull_request=old.pull_request,

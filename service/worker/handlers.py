@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import structlog
-
-from service.domain.admission import Declined, admit, triggered_by
+from service.domain.admission import Declined, admit, triggered_by, wants_skip
 from service.domain.advance import Promote, Record
 from service.domain.delivery import Closed, PullRequest, Push
 from service.domain.errors import Refused, Retry
@@ -15,16 +13,13 @@ from service.domain.execution import Execution
 from service.domain.names import short
 from service.domain.plan import History
 from service.flow import announce, conclude, schedule
-from service.flow.assess import Assessor
 from service.flow.drive import Driver
-from service.ports.git_host import GitHost, Repository
+from service.ports.git_host import Repository
 from service.ports.notifier import Notifier
 from service.ports.store import Lease, Store, Work
 
 _PATIENCE = 5
 """Attempts at a delivery whose commit the host does not show, before the ref's present head is planned instead."""
-
-log = structlog.get_logger("refit.worker")
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,8 @@ class Handlers:
         admitted = admit(event, tuple(self.configured))
         if isinstance(admitted, Declined):
             return self._settle(lease, admitted.why)
+        # GitHub's names know no case; the operator's spelling is the one that history is kept under.
+        event = replace(event, repository=next(n for n in self.configured if n.lower() == event.repository.lower()))
         match event:
             case Closed(repository=repository, ref=ref, why=why):
                 self._close(lease, repository, ref, why)
@@ -78,8 +75,8 @@ class Handlers:
             raise Retry(f"{event.branch} does not show {short(event.after)} yet")
         with self.store.begin() as work:
             previous = work.executions.planned(event.repository, event.ref)
-        if head != event.after and previous is not None and previous.commit == head:
-            return self._settle(lease, f"{short(event.after)} was superseded by {short(head)}, planned already")
+        if previous is not None and previous.commit == head and not previous.is_stopping:
+            return self._settle(lease, f"{event.branch} is at {short(head)}, planned already as {previous.id}")
         request = schedule.Request(
             repository=event.repository,
             ref=event.ref,
@@ -101,10 +98,13 @@ class Handlers:
     def _pull_request(self, lease: Lease, event: PullRequest, needs_approval: str) -> None:
         repository = self.scheduler.hosts.repository(event.repository)
         repository.fetch(event.head, event.base)
+        commit = repository.commit(event.head)
+        if wants_skip(commit.message):
+            return self._settle(lease, "the head commit's message asks to skip")
         request = schedule.Request(
             repository=event.repository,
             ref=event.ref,
-            commit=repository.commit(event.head),
+            commit=commit,
             trigger=lease.id,
             author=event.author,
             base=repository.merge_base(event.base, event.head) or event.base,
@@ -113,7 +113,7 @@ class Handlers:
             pull_request=event.number,
             needs_approval=needs_approval,
         )
-        self._plan(lease, request, branch=event.base_ref, kind="pull_request")
+        return self._plan(lease, request, branch=event.base_ref, kind="pull_request")
 
     def _plan(self, lease: Lease, request: schedule.Request, *, branch: str, kind: str) -> None:
         try:
@@ -165,15 +165,3 @@ class Handlers:
         announce.announce(self.store, lease.id, self.notifiers)
         with self.store.begin() as work:
             work.jobs.finish(lease)
-
-
-def auditor(assessor: Assessor, hosts: GitHost, configured: Collection[str]) -> Callable[[], None]:
-    """A chore: recompute each repository's latest assessment from nothing and report any disagreement as a bug."""
-
-    def audit() -> None:
-        for name in configured:
-            wrong = assessor.audit(name, hosts.repository(name))
-            if wrong:
-                log.error("audit disagrees", repository=name, components=[f"{p}/{c}" for p, c in wrong])
-
-    return audit

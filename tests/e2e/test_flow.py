@@ -188,3 +188,16 @@ def test_a_person_can_cancel_and_run_again(stage: Stage) -> None:
 def step_ended(stage: Stage, execution: str) -> dict[str, Any] | None:
     found: dict[str, Any] = stage.get(f"/executions/{execution}")
     return found if states(found)["preprocess"] == "reused" else None
+
+
+def test_a_push_whose_webhook_never_came_is_planned_all_the_same(
+    source: Path, database_url: str, tmp_path: Path
+) -> None:
+    more = {"REFIT_DATABASE_URL": database_url, "REFIT_SWEEP_SECONDS": "0.5"}
+    with Stage(source, tmp_path / "stage", more) as stage:
+        ended(stage, commit(stage, "first"))
+        hook = stage.bare / "hooks" / "post-receive"
+        hook.rename(hook.with_suffix(".off"))
+        late = ended(stage, commit(stage, "twice as much", Edit(PARAMS, "scale: 2", "scale: 4")))
+        assert states(late) == {"preprocess": "succeeded", "train": "succeeded", "evaluate": "succeeded"}
+        assert late["trigger"].startswith("sweep-")

@@ -27,12 +27,13 @@ from service.adapters.database.jobs import announce_work, clock
 from service.adapters.database.lineage import Lineage
 from service.adapters.database.paging import before, cursor_of
 from service.adapters.database.upsert import insert_new, insert_or_update
-from service.domain.execution import Attempt, Execution, Seen, State, Status, StepRun
+from service.domain.execution import RERUN, Attempt, Execution, Seen, State, Status, StepRun
 from service.domain.names import shown
 from service.domain.plan import Decision
 from service.ports.store import AlreadyThere, ExecutionFilter, Lease, LeaseLost, Page
 
 _E, _S, _A, _O = tables.executions, tables.steps, tables.attempts, tables.occupations
+_NEWS = ~_E.c.trigger.startswith(RERUN)
 
 
 class Executions:
@@ -119,9 +120,14 @@ class Executions:
         return done.rowcount == 1
 
     def planned(self, repository: str, ref: str) -> Execution | None:
-        query = select(_E).where(_E.c.repository == repository, _E.c.ref == shown(ref))
+        query = select(_E).where(_E.c.repository == repository, _E.c.ref == shown(ref), _NEWS)
         row = self._connection.execute(query.order_by(_E.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else self._loaded([row])[0]
+
+    def tips(self, repository: str) -> Mapping[str, str]:
+        newest = select(func.max(_E.c.id)).where(_E.c.repository == repository, _NEWS).group_by(_E.c.ref)
+        rows = self._connection.execute(select(_E.c.ref, _E.c.commit).where(_E.c.id.in_(newest)).order_by(_E.c.ref))
+        return {row.ref: row.commit for row in rows}
 
     def page(self, filter: ExecutionFilter, cursor: str | None = None, limit: int = 50) -> Page[Execution]:
         query = select(_E).order_by(_E.c.id.desc()).limit(limit + 1)
