@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import threading
@@ -104,6 +105,7 @@ def local_history(path: Path) -> Iterator[httpx.Client]:
             ready=dict,
             open_reading=True,
             version=version(),
+            owner=getpass.getuser(),
         )
         with _answering(create_app(services)) as http:
             yield http

@@ -23,6 +23,7 @@ VERBS = {
     "status": "watching",
     "logs": "watching",
     "lineage": "watching",
+    "model": "models",
     "serve": "serving",
     "worker": "serving",
     "doctor": "serving",

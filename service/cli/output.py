@@ -27,6 +27,9 @@ STATE_STYLE = {
     "running": "cyan",
     "waiting": "dim",
     "queued": "dim",
+    "approved": "green",
+    "rejected": "red",
+    "rolled_back": "red",
 }
 
 

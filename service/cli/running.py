@@ -15,6 +15,7 @@ from service.bootstrap import local as bootstrap
 from service.cli.output import (
     ERROR,
     EXECUTION_FAILED,
+    GATE_FAILED,
     INTERRUPTED,
     STATE_STYLE,
     log_to_stderr,
@@ -54,9 +55,13 @@ def run(
                 for step in one.steps:
                     if step.state.value == "failed":
                         results.print(f"{step.name} failed:\n{error(step)}", style="red", markup=False)
+                for verdict in one.verdicts:
+                    style = "green" if verdict.passed else "bold red"
+                    results.print(f"gate {verdict.gate}: {verdict.detail}", style=style, markup=False)
     statuses = {one.status for one in ended}
     if Status.FAILED in statuses:
-        raise typer.Exit(EXECUTION_FAILED)
+        steps_failed = any(one.status is Status.FAILED and not one.is_satisfied for one in ended)
+        raise typer.Exit(EXECUTION_FAILED if steps_failed else GATE_FAILED)
     if statuses - {Status.SUCCEEDED}:
         raise typer.Exit(ERROR)
 
@@ -99,6 +104,7 @@ def _summary(one: Execution) -> dict[str, object]:
         "pipeline": one.pipeline.name,
         "commit": one.commit,
         "status": one.status.value,
+        "gates": [{"gate": v.gate, "passed": v.passed, "detail": v.detail} for v in one.verdicts],
         "steps": [
             {
                 "component": step.name,

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.client import Client, client
-from service.cli.output import EXECUTION_FAILED, STATE_STYLE, messages, print_json, results
+from service.cli.output import EXECUTION_FAILED, GATE_FAILED, STATE_STYLE, messages, print_json, results
 from service.domain.names import short, shown
 
 app = typer.Typer()
@@ -51,7 +51,7 @@ def status(
     else:
         _list(found["items"])
     if execution and found["status"] == "failed":
-        raise typer.Exit(EXECUTION_FAILED)
+        raise typer.Exit(GATE_FAILED if only_gates_failed(found) else EXECUTION_FAILED)
 
 
 @app.command()
@@ -138,9 +138,17 @@ def show_execution(one: dict[str, Any]) -> None:
             escape(step["component"]), step["decision"] or step["planned"], f"[{style}]{step['state']}[/]", seconds, why
         )
     results.print(table)
+    for gate in one["gates"]:
+        style = "green" if gate["passed"] else "bold red"
+        results.print(f"gate {gate['gate']}: {shown(gate['detail'])}", markup=False, style=style)
     for step in one["steps"]:
         if step["state"] == "failed" and step["attempts"]:
             results.print(step["attempts"][-1]["error"], markup=False, style="red")
+
+
+def only_gates_failed(one: dict[str, Any]) -> bool:
+    """Whether every step has its result and a gate is what failed the execution."""
+    return not any(step["state"] == "failed" for step in one["steps"])
 
 
 def show_lineage(graph: dict[str, Any]) -> None:

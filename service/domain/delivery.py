@@ -8,7 +8,8 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A branch moved. ``before`` is a hint only (zeros, or orphaned by a forced push): the base comes from lineage."""
+    """A branch moved. ``before`` is a hint only (zeros, or orphaned by a forced push): the base comes from lineage.
+    ``default_branch`` is the repository's, which a new branch is compared with (``""``: not known)."""
 
     repository: str
     ref: str
@@ -17,6 +18,7 @@ class Push:
     forced: bool
     author: str
     message: str
+    default_branch: str = ""
 
     @property
     def branch(self) -> str:

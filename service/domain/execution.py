@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from service.domain.assessment import Ingredients
+from service.domain.gates import Verdict
 from service.domain.pipeline import Pipeline
 from service.domain.plan import Decision, Plan, Result
 from service.domain.step_key import Reason
@@ -124,7 +125,8 @@ class Execution:
     """A plan for one pipeline at one commit being carried out.
 
     ``cancelled`` and ``superseded_by`` say why it shall stop (``""``: it shall not); ``needs_approval`` why a person must
-    say yes first, ``approved_by`` who did. ``forced`` names components that run whatever the past.
+    say yes first, ``approved_by`` who did. ``forced`` names components that run whatever the past. ``targets`` are the
+    refs whose last success the gates compare with, the first that has one; ``verdicts`` what the gates said at the end.
     """
 
     id: str
@@ -146,6 +148,8 @@ class Execution:
     cancelled: str = ""
     superseded_by: str = ""
     forced: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
     ended_at: datetime | None = None
 
     @property
@@ -158,7 +162,16 @@ class Execution:
             return Status.RUNNING if begun else Status.QUEUED
         if State.CANCELLED in states:
             return Status.SUPERSEDED if self.superseded_by and not self.cancelled else Status.CANCELLED
-        return Status.FAILED if State.FAILED in states else Status.SUCCEEDED
+        return Status.FAILED if State.FAILED in states or self.failed_gates else Status.SUCCEEDED
+
+    @property
+    def failed_gates(self) -> tuple[Verdict, ...]:
+        return tuple(verdict for verdict in self.verdicts if not verdict.passed)
+
+    @property
+    def is_satisfied(self) -> bool:
+        """Whether every step has its result, made here or reused."""
+        return all(step.state in (State.SUCCEEDED, State.REUSED) for step in self.steps)
 
     @property
     def is_stopping(self) -> bool:

@@ -71,8 +71,19 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelEvent:
+    """A model version got this status: through whom, when, and why."""
+
+    status: str
+    by: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """A registered model: version ``version`` (from 1) of ``name`` is output ``output`` of ``result``."""
+    """A registered model: version ``version`` (from 1) of ``name`` is output ``output`` of ``result``. ``status`` is that
+    of the last of its ``events``, oldest first."""
 
     name: str
     version: int
@@ -85,6 +96,7 @@ class ModelVersion:
     status: str
     created_at: datetime
     metrics: Mapping[str, float] = field(default_factory=dict)
+    events: tuple[ModelEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ _WORDS = {
     State.BLOCKED: "blocked by upstream",
     State.CANCELLED: "cancelled",
 }
+_WORD = {True: "passed", False: "**failed**"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ def report(execution: Execution) -> Report:
     rows = ["| step | outcome | why |", "|---|---|---|"]
     rows += [f"| {step.name} | {_WORDS[step.state]} | {_cell(why(step))} |" for step in execution.steps]
     text = f"**{_cell(title)}** at `{short(execution.commit)}`\n\n" + "\n".join(rows)
+    if execution.verdicts:
+        text += "\n\n| gate | verdict | figures |\n|---|---|---|\n"
+        text += "\n".join(f"| {_cell(v.gate)} | {_WORD[v.passed]} | {_cell(v.detail)} |" for v in execution.verdicts)
     errors = [step for step in execution.steps if step.state is State.FAILED]
     for step in errors:
         text += f"\n\n`{step.name}` failed:\n\n```\n{error(step).replace('```', '´´´')}\n```"

@@ -1,12 +1,16 @@
-"""Owns execution → lineage: the record of each finished step and each reuse; refuses to decide or to observe."""
+"""Owns execution → lineage: the record of each finished step and each reuse, the gates, the model; refuses to observe."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from service.domain.advance import Promote, Record
-from service.domain.execution import Execution, State
+from service.domain.execution import Execution
+from service.domain.gates import Baseline
+from service.domain.gates import judge as gate_verdicts
 from service.domain.lineage import InputRecord, ModelVersion, Promotion, ResultRecord
+from service.domain.model_status import ModelStatus
 from service.domain.pipeline import Input, RepositoryInput, UpstreamInput, UriInput
 from service.domain.step_key import PartKind
 from service.ports.store import Work
@@ -73,10 +77,34 @@ def promote(work: Work, execution: Execution, reuse: Promote, now: datetime) -> 
     )
 
 
+def judge(work: Work, execution: Execution) -> Execution:
+    """The execution with what its gates say, once every step has its result; a failed gate makes it a failure."""
+    gates = execution.pipeline.gates
+    if not gates or not execution.is_satisfied:
+        return execution
+    known = None
+    for ref in execution.targets:
+        known = known or work.executions.last_success(execution.repository, execution.pipeline.name, ref, execution.id)
+    baseline = Baseline(known.id, known.commit, measured(work, known)) if known else None
+    return replace(execution, verdicts=gate_verdicts(gates, measured(work, execution), baseline))
+
+
+def measured(work: Work, execution: Execution) -> dict[str, float]:
+    """Every metric that stands for this commit, measured here or by the results that it reuses: ``rmse``, and
+    ``evaluate.rmse`` where several components measure one."""
+    metrics: dict[str, float] = {}
+    for step in execution.steps:
+        made = work.lineage.get(step.result.id) if step.result else None
+        for name, value in made.metrics.items() if made else ():
+            metrics |= {name: value, f"{step.name}.{name}": value}
+    return metrics
+
+
 def register(work: Work, execution: Execution, now: datetime) -> ModelVersion | None:
-    """Register the declared model when every step has its result; a model that is registered already is not repeated."""
+    """Register the declared model when every step has its result and every gate has passed. A pull request registers
+    nothing: merging it does, without running anything. A model that is registered already is not repeated."""
     wanted = execution.pipeline.register
-    if wanted is None or not all(step.state in (State.SUCCEEDED, State.REUSED) for step in execution.steps):
+    if wanted is None or execution.pull_request is not None or not execution.is_satisfied or execution.failed_gates:
         return None
     result = execution.step(wanted.component).result
     if result is None or wanted.output not in result.outputs:
@@ -84,10 +112,7 @@ def register(work: Work, execution: Execution, now: datetime) -> ModelVersion | 
     digest = result.outputs[wanted.output]
     if any(model.repository == execution.repository for model in work.models.all(wanted.model, digest)):
         return None
-    metrics: dict[str, float] = {}
-    for step in execution.steps:
-        made = work.lineage.get(step.result.id) if step.result else None
-        metrics.update(made.metrics if made else {})
+    gates = "; ".join(verdict.detail for verdict in execution.verdicts)
     return work.models.register(
         ModelVersion(
             name=wanted.model,
@@ -98,10 +123,12 @@ def register(work: Work, execution: Execution, now: datetime) -> ModelVersion | 
             digest=digest,
             execution=execution.id,
             commit=execution.commit,
-            status="candidate",
+            status=ModelStatus.CANDIDATE,
             created_at=now,
-            metrics=metrics,
-        )
+            metrics={name: value for name, value in measured(work, execution).items() if "." not in name},
+        ),
+        by=execution.author,
+        why=f"its gates passed: {gates}" if gates else "no gate is declared",
     )
 
 

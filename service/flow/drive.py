@@ -27,7 +27,7 @@ _FIRST_POLL, _SLOWEST_POLL = 0.15, 2.0
 @dataclass(frozen=True)
 class Driver:
     """Moves executions. ``history`` reads what planning may know; ``conclude`` and ``ended`` write lineage in the unit
-    of work that stores the move; ``slots`` bounds the steps that run at once, by backend."""
+    of work that stores the move, and ``ended`` judges the gates; ``slots`` bounds the steps that run at once, by backend."""
 
     store: Store
     hosts: GitHost
@@ -36,7 +36,7 @@ class Driver:
     clock: Clock
     history: Callable[[Work, Execution], History]
     conclude: Callable[[Work, Execution, Record | Promote], None]
-    ended: Callable[[Work, Execution], None]
+    ended: Callable[[Work, Execution], Execution]
 
     def drive(self, lease: Lease) -> None:
         """One move under this lease, which it always gives back: finished, or due again."""
@@ -96,9 +96,10 @@ class Driver:
             for action in acts:
                 if isinstance(action, Record | Promote):
                     self.conclude(work, moved, action)
+            if moved.ended_at is not None:
+                moved = self.ended(work, moved)
             work.executions.save(moved, lease)
             if moved.ended_at is not None:
-                self.ended(work, moved)
                 work.jobs.finish(lease)
             elif not any(isinstance(action, Submit | Cancel) for action in acts):
                 work.jobs.defer(lease, self._pause(moved), counts=False)

@@ -40,7 +40,8 @@ class Request:
     """Why executions are wanted: the commit, the ref they count for, and who or what asked.
 
     ``manifest_at`` names the commit whose ``refit.yaml`` is believed if not the commit's own. ``pipelines`` limits which
-    are planned (empty: all), ``forced`` names components that run whatever the past.
+    are planned (empty: all), ``forced`` names components that run whatever the past. ``targets`` are the refs whose last
+    success gates compare with; by default a pull request's base, else the ref itself and then ``base_ref``.
     """
 
     repository: str
@@ -53,6 +54,7 @@ class Request:
     manifest_at: str | None = None
     pull_request: int | None = None
     needs_approval: str = ""
+    targets: tuple[str, ...] = ()
     pipelines: tuple[str, ...] = ()
     forced: tuple[str, ...] = ()
     supersedes: bool = True
@@ -143,6 +145,7 @@ class Scheduler:
             author=by,
             base=old.base,
             pull_request=old.pull_request,
+            targets=old.targets,
             pipelines=(old.pipeline.name,),
             forced=tuple(components or (name for name in retried if old.step(name).state is State.FAILED)),
             supersedes=False,
@@ -221,7 +224,13 @@ class Scheduler:
             removed=plan.removed,
             needs_approval=request.needs_approval,
             forced=request.forced,
+            targets=request.targets or _targets(request),
         )
+
+
+def _targets(request: Request) -> tuple[str, ...]:
+    refs = (request.base_ref,) if request.pull_request is not None else (request.ref, request.base_ref)
+    return tuple(dict.fromkeys(ref for ref in refs if ref))
 
 
 def readable_base(repository: Repository, *candidates: str) -> str | None:

@@ -139,6 +139,10 @@ class Executions(Protocol):
         """The newest execution of a ref, of whichever pipeline, that is no rerun."""
         ...
 
+    def last_success(self, repository: str, pipeline: str, ref: str, besides: str) -> Execution | None:
+        """The newest execution of a ref that succeeded, gates included, and is not ``besides``."""
+        ...
+
     def tips(self, repository: str) -> Mapping[str, str]:
         """Every ref that was ever planned → the commit of its newest execution that is no rerun."""
         ...
@@ -231,14 +235,16 @@ class Lineage(Protocol):
 
 
 class Models(Protocol):
-    def register(self, model: ModelVersion) -> ModelVersion:
-        """Store with the next version number; idempotent by (name, execution)."""
+    def register(self, model: ModelVersion, by: str, why: str) -> ModelVersion:
+        """Store with the next version number and its first event; idempotent by (name, execution)."""
         ...
 
-    def all(self, name: str = "", digest: str = "") -> Sequence[ModelVersion]: ...
+    def all(self, name: str = "", digest: str = "") -> Sequence[ModelVersion]:
+        """Versions with their events, by name, newest first."""
+        ...
 
-    def settle(self, name: str, version: int, status: str, by: str, why: str) -> ModelVersion | None:
-        """Give a version another status, and record who and why; ``None`` if there is no such version."""
+    def settle(self, model: ModelVersion, status: str, by: str, why: str) -> ModelVersion | None:
+        """Give a version another status, and record who and why; ``None`` if its status is no longer ``model``'s."""
         ...
 
 

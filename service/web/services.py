@@ -13,7 +13,8 @@ from service.ports.webhook import WebhookReader
 
 @dataclass(frozen=True)
 class Services:
-    """``ready`` maps check name → what is wrong (``""``: fine). ``open_reading``: reads need no token (loopback only)."""
+    """``ready`` maps check name → what is wrong (``""``: fine). ``open_reading``: reads need no token (loopback only).
+    ``owner``: the process is this person's own and everything is allowed in their name (``""``: a token decides)."""
 
     store: Store
     inbox: Inbox
@@ -23,3 +24,4 @@ class Services:
     ready: Callable[[], Mapping[str, str]]
     open_reading: bool
     version: str
+    owner: str = ""

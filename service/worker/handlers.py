@@ -68,7 +68,8 @@ class Handlers:
 
     def _push(self, lease: Lease, event: Push) -> None:
         repository = self.scheduler.hosts.repository(event.repository)
-        head = repository.fetch().get(event.ref)
+        heads = repository.fetch()
+        head = heads.get(event.ref)
         if head is None:
             return self._settle(lease, f"{event.branch} is gone by now")
         if head != event.after and self._lags(repository, head, event.after, lease.attempt):
@@ -77,13 +78,18 @@ class Handlers:
             previous = work.executions.planned(event.repository, event.ref)
         if previous is not None and previous.commit == head and not previous.is_stopping:
             return self._settle(lease, f"{event.branch} is at {short(head)}, planned already as {previous.id}")
+        default = f"refs/heads/{event.default_branch}" if event.default_branch else ""
+        base = schedule.readable_base(repository, previous.commit if previous else "", event.before)
+        if base is None and default in heads and default != event.ref:  # a new branch: compare with where it left
+            base = repository.merge_base(heads[default], head)
         request = schedule.Request(
             repository=event.repository,
             ref=event.ref,
             commit=repository.commit(head),
             trigger=lease.id,
             author=event.author,
-            base=schedule.readable_base(repository, previous.commit if previous else "", event.before),
+            base=base,
+            base_ref=default,
         )
         self._plan(lease, request, branch=event.branch, kind="push")
 
@@ -155,9 +161,11 @@ class Handlers:
             case Promote():
                 conclude.promote(work, execution, action, self.scheduler.clock.now())
 
-    def _ended(self, work: Work, execution: Execution) -> None:
-        conclude.register(work, execution, self.scheduler.clock.now())
+    def _ended(self, work: Work, execution: Execution) -> Execution:
+        judged = conclude.judge(work, execution)
+        conclude.register(work, judged, self.scheduler.clock.now())
         work.notices.enqueue(execution.id)
+        return judged
 
     # notices ---------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from service.domain.delivery import Closed
 from service.domain.errors import Refused
 from service.domain.execution import Attempt, Seen, State, Status
 from service.domain.facts import Doubt, Import, Kind, Leaf, PythonFacts, TextFacts, ValuesFacts
+from service.domain.gates import Verdict
 from service.domain.lineage import ModelVersion
 from service.domain.tokens import digest_of, new_token
 from service.ports.store import AlreadyThere, ExecutionFilter, LeaseLost, Queue, ResultFilter
@@ -456,13 +457,43 @@ def test_model_versions_count_up_and_an_execution_registers_once(store: Database
         )
 
     with store.begin() as work:
-        assert [work.models.register(model(e)).version for e in ("e1", "e2", "e1")] == [1, 2, 1]
-        approved = work.models.settle("price", 1, "approved", "ada", "good")
-        assert work.models.settle("price", 9, "approved", "ada", "good") is None
+        made = [work.models.register(model(e), "bob", "its gates passed") for e in ("e1", "e2", "e1")]
+        assert [one.version for one in made] == [1, 2, 1]
+        approved = work.models.settle(made[0], "approved", "ada", "good")
+        assert work.models.settle(made[0], "rejected", "eve", "too late: it is no candidate any more") is None
     assert approved is not None
+    assert [(event.status, event.by, event.why) for event in approved.events] == [
+        ("candidate", "bob", "its gates passed"),
+        ("approved", "ada", "good"),
+    ]
     with store.begin() as work:
         assert [(m.version, m.status) for m in work.models.all("price")] == [(2, "candidate"), (1, "approved")]
         assert [m.version for m in work.models.all(digest="sha256:e2")] == [2]
+
+
+def test_what_gates_said_is_kept_and_makes_an_execution_fail(store: Database) -> None:
+    done = tuple(replace(step, state=State.REUSED) for step in records.execution().steps)
+    good = records.execution(steps=done, targets=("refs/heads/main",))
+    said = (Verdict("rmse < 1", True, "0.5 is < 1", 0.5, 1.0), Verdict("r2 > 0.9", False, "nobody measured r2"))
+    with store.begin() as work:
+        work.executions.add(good)
+        work.executions.save(replace(good, ended_at=records.NOW, verdicts=said[:1]))
+        bad = records.execution(steps=done)
+        work.executions.add(bad)
+        work.executions.save(replace(bad, ended_at=records.NOW, verdicts=said))
+        work.executions.save(replace(bad, ended_at=records.NOW, verdicts=said))
+    with store.begin() as work:
+        kept = work.executions.get(bad.id)
+        failed = work.executions.page(ExecutionFilter(statuses=(Status.FAILED,))).items
+        newest = work.executions.last_success("acme/diamonds", "diamonds", "refs/heads/main", besides="")
+        none = work.executions.last_success("acme/diamonds", "diamonds", "refs/heads/main", besides=good.id)
+    assert kept is not None
+    assert kept.verdicts == said
+    assert kept.status is Status.FAILED
+    assert [one.id for one in failed] == [bad.id]
+    assert newest is not None
+    assert (newest.id, newest.targets) == (good.id, ("refs/heads/main",))
+    assert none is None
 
 
 # the rest -------------------------------------------------------------------------------------------------------------

@@ -126,7 +126,8 @@ def seed(store: Database, local: Path) -> None:
             work.lineage.add(_record(result, name, made))
         work.models.register(
             ModelVersion("price", 0, REPOSITORY, made["train"].id, "model", made["train"].outputs["model"], FIRST, GOOD,
-                         "candidate", NOW, {"rmse": 534.2})
+                         "candidate", NOW, {"rmse": 534.2}),
+            "ada", "its gates passed",
         )  # fmt: skip
         kept = [_kept(result) for result in made.values()]
         _add(work, _execution(SECOND, README, kept, base=GOOD, message="README", created_at=NOW + timedelta(hours=1)))

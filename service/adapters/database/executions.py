@@ -28,11 +28,12 @@ from service.adapters.database.lineage import Lineage
 from service.adapters.database.paging import before, cursor_of
 from service.adapters.database.upsert import insert_new, insert_or_update
 from service.domain.execution import RERUN, Attempt, Execution, Seen, State, Status, StepRun
+from service.domain.gates import Verdict
 from service.domain.names import shown
 from service.domain.plan import Decision
 from service.ports.store import AlreadyThere, ExecutionFilter, Lease, LeaseLost, Page
 
-_E, _S, _A, _O = tables.executions, tables.steps, tables.attempts, tables.occupations
+_E, _S, _A, _O, _V = tables.executions, tables.steps, tables.attempts, tables.occupations, tables.verdicts
 _NEWS = ~_E.c.trigger.startswith(RERUN)
 
 
@@ -62,6 +63,7 @@ class Executions:
             "definition": pipeline_text(execution.pipeline),
             "removed": dumps(execution.removed),
             "forced": dumps(execution.forced),
+            "targets": dumps(execution.targets),
             "needs_approval": shown(execution.needs_approval),
             "due_at": self._now,
         }
@@ -83,6 +85,8 @@ class Executions:
         if done.rowcount != 1:
             raise LeaseLost(f"execution {execution.id}")
         self._write_steps(execution)
+        for position, verdict in enumerate(execution.verdicts):
+            insert_new(self._connection, _V, _verdict_values(execution.id, position, verdict), "execution", "position")
 
     def _write_steps(self, execution: Execution) -> None:
         for position, step in enumerate(execution.steps):
@@ -121,6 +125,18 @@ class Executions:
 
     def planned(self, repository: str, ref: str) -> Execution | None:
         query = select(_E).where(_E.c.repository == repository, _E.c.ref == shown(ref), _NEWS)
+        row = self._connection.execute(query.order_by(_E.c.id.desc()).limit(1)).one_or_none()
+        return None if row is None else self._loaded([row])[0]
+
+    def last_success(self, repository: str, pipeline: str, ref: str, besides: str) -> Execution | None:
+        query = select(_E).where(
+            _E.c.repository == repository,
+            _E.c.pipeline == pipeline,
+            _E.c.ref == shown(ref),
+            _E.c.id != besides,
+            _E.c.ended_at.is_not(None),
+            status_expression() == Status.SUCCEEDED.value,
+        )
         row = self._connection.execute(query.order_by(_E.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else self._loaded([row])[0]
 
@@ -243,7 +259,12 @@ class Executions:
                     result=known.get(row.result) if row.result else None,
                 )
             )
-        return [_execution(row, steps[row.id]) for row in rows]
+        verdicts: dict[str, list[Verdict]] = defaultdict(list)
+        for row in self._connection.execute(select(_V).where(_V.c.execution.in_(ids)).order_by(_V.c.position)):
+            verdicts[row.execution].append(
+                Verdict(row.gate, bool(row.passed), row.detail, row.value, row.bound, row.baseline)
+            )
+        return [_execution(row, steps[row.id], verdicts[row.id]) for row in rows]
 
 
 def status_expression() -> ColumnElement[str]:
@@ -262,12 +283,12 @@ def status_expression() -> ColumnElement[str]:
         (some(State.WAITING, State.RUNNING), Status.QUEUED.value),
         (and_(some(State.CANCELLED), superseded), Status.SUPERSEDED.value),
         (some(State.CANCELLED), Status.CANCELLED.value),
-        (some(State.FAILED), Status.FAILED.value),
+        (or_(some(State.FAILED), exists().where(_V.c.execution == _E.c.id, ~_V.c.passed)), Status.FAILED.value),
         else_=Status.SUCCEEDED.value,
     )
 
 
-def _execution(row: Any, steps: Iterable[StepRun]) -> Execution:
+def _execution(row: Any, steps: Iterable[StepRun], verdicts: Iterable[Verdict]) -> Execution:
     return Execution(
         id=row.id,
         repository=row.repository,
@@ -288,8 +309,23 @@ def _execution(row: Any, steps: Iterable[StepRun]) -> Execution:
         cancelled=row.cancelled,
         superseded_by=row.superseded_by,
         forced=tuple(loads(row.forced)),
+        targets=tuple(loads(row.targets)),
+        verdicts=tuple(verdicts),
         ended_at=moment(row.ended_at),
     )
+
+
+def _verdict_values(execution: str, position: int, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "execution": execution,
+        "position": position,
+        "gate": shown(verdict.gate),
+        "passed": verdict.passed,
+        "detail": shown(verdict.detail),
+        "value": verdict.value,
+        "bound": verdict.bound,
+        "baseline": verdict.baseline,
+    }
 
 
 def _attempt_values(execution: str, component: str, attempt: Attempt) -> dict[str, Any]:

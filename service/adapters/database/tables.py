@@ -83,6 +83,7 @@ executions = Table(
     Column("definition", Text, nullable=False),
     Column("removed", Text, nullable=False),
     Column("forced", Text, nullable=False),
+    Column("targets", Text, nullable=False, server_default="[]"),
     Column("needs_approval", Text, nullable=False, server_default=""),
     Column("approved_by", Text, nullable=False, server_default=""),
     Column("cancelled", Text, nullable=False, server_default=""),
@@ -131,6 +132,19 @@ attempts = Table(
     Column("ended_at", _Time),
     Column("cancelling", Boolean, nullable=False),
     Index(None, "execution"),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("execution", _Id, ForeignKey("executions.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("gate", Text, nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("value", Float(53)),
+    Column("bound", Float(53)),
+    Column("baseline", _Id, nullable=False),
 )
 
 occupations = Table(

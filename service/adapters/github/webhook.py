@@ -153,7 +153,9 @@ def _push(repository: str, payload: dict[str, Any]) -> Event:
         return Closed(repository, ref, f"{shown(ref)} was deleted")
     head = payload.get("head_commit")
     message = _loose(head.get("message")) if isinstance(head, dict) else ""
-    return Push(repository, ref, before, after, payload.get("forced") is True, _who(payload), message)
+    default = _loose(_mapping(payload["repository"], "repository").get("default_branch"))
+    forced = payload.get("forced") is True
+    return Push(repository, ref, before, after, forced, _who(payload), message, default)
 
 
 def _pull_request(repository: str, action: str, payload: dict[str, Any]) -> Event:

@@ -43,7 +43,8 @@ def payload(repository: str, before: str, after: str, ref: str) -> dict[str, Any
     return {
         "ref": ref, "before": before, "after": after, "created": before == ZERO, "deleted": after == ZERO, "forced": forced,
         "base_ref": None, "compare": "", "head_commit": head, "commits": [head] if head else [],
-        "repository": {"full_name": repository, "name": repository.split("/")[1], "private": False},
+        "repository": {"full_name": repository, "name": repository.split("/")[1], "private": False,
+                       "default_branch": "main"},
         "pusher": {"name": who}, "sender": {"login": who},
     }  # fmt: skip
 

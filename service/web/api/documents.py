@@ -5,10 +5,13 @@ Whatever a repository or a step wrote is made safe to print here: a lone surroga
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from service.domain.execution import Attempt, Execution, State, StepRun
+from service.domain.gates import Verdict
 from service.domain.lineage import Measurement, ModelVersion, Promotion, ResultRecord
+from service.domain.model_status import in_use
 from service.domain.names import shown
 from service.domain.plan_document import reason_document
 from service.domain.report import saved
@@ -41,8 +44,14 @@ def execution_document(one: Execution) -> dict[str, Any]:
         "superseded_by": one.superseded_by,
         "seconds_saved": saved(one),
         "removed": list(one.removed),
+        "gates": [verdict_document(verdict) for verdict in one.verdicts],
         "steps": [step_document(step) for step in one.steps],
     }
+
+
+def verdict_document(one: Verdict) -> dict[str, Any]:
+    names = ("gate", "passed", "detail", "value", "bound", "baseline")
+    return {name: getattr(one, name) for name in names}
 
 
 def detailed_document(one: Execution) -> dict[str, Any]:
@@ -151,7 +160,14 @@ def _job_state(job: Job) -> str:
     return "working" if job.leased_until else "waiting"
 
 
-def model_document(one: ModelVersion) -> dict[str, Any]:
+def model_documents(versions: Sequence[ModelVersion]) -> list[dict[str, Any]]:
+    """Every version of the models given; which one is in use takes all of a model's versions to know."""
+    names = dict.fromkeys(one.name for one in versions)
+    used = {name: in_use(one for one in versions if one.name == name) for name in names}
+    return [_model_document(one) | {"in_use": used[one.name] == one.version} for one in versions]
+
+
+def _model_document(one: ModelVersion) -> dict[str, Any]:
     names = (
         "name",
         "version",
@@ -164,8 +180,11 @@ def model_document(one: ModelVersion) -> dict[str, Any]:
         "commit",
         "created_at",
     )
+    events = [{"status": e.status, "by": e.by, "why": e.why, "at": e.at} for e in one.events]
     link = f"/api/v1/lineage?model={one.name}/{one.version}"
-    return {name: getattr(one, name) for name in names} | {"metrics": dict(one.metrics), "lineage": link}
+    return {name: getattr(one, name) for name in names} | {
+        "metrics": dict(one.metrics), "events": events, "lineage": link,
+    }  # fmt: skip
 
 
 def token_document(one: Token) -> dict[str, Any]:

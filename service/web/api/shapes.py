@@ -106,6 +106,22 @@ class DetailedStep(Step):
     parts: list[KeyPart]
 
 
+class Verdict(BaseModel):
+    """What a gate said, with the figures; ``baseline`` names the execution that the bound comes from."""
+
+    model_config = example(
+        gate="rmse <= baseline * 1.01", passed=False, detail="rmse = 571.2 is not <= baseline 534.2 × 1.01 = 539.542",
+        value=571.2, bound=539.542, baseline=_EXECUTION,
+    )  # fmt: skip
+
+    gate: str
+    passed: bool
+    detail: str
+    value: float | None
+    bound: float | None
+    baseline: str
+
+
 class ExecutionShape(BaseModel):
     """A plan for one pipeline at one commit, being carried out or ended."""
 
@@ -114,7 +130,7 @@ class ExecutionShape(BaseModel):
         ref="refs/heads/main", commit=_SHA,
         base=None, author="ada", message="Lower the learning rate", trigger="72d3162e-cc78-11e3-81ab-4c9367dc0958",
         pull_request=None, created_at="2026-11-24T10:00:00Z", ended_at="2026-11-24T10:00:09Z", needs_approval="", approved_by="",
-        cancelled="", superseded_by="", seconds_saved=1.4, removed=[], steps=[],
+        cancelled="", superseded_by="", seconds_saved=1.4, removed=[], gates=[], steps=[],
     )  # fmt: skip
 
     id: str
@@ -137,6 +153,7 @@ class ExecutionShape(BaseModel):
     superseded_by: str
     seconds_saved: float
     removed: list[str]
+    gates: list[Verdict]
     steps: list[Step]
 
 
@@ -233,19 +250,37 @@ class DeliveryShape(BaseModel):
     last_error: str
 
 
-class ModelShape(BaseModel):
-    """A version of a registered model."""
+class ModelEventShape(BaseModel):
+    """A version got this status: through whom, when, and why."""
 
     model_config = example(
-        name="diamonds-price", version=1, status="candidate", repository="acme/diamonds", result=f"{_EXECUTION}.train.1",
+        status="approved", by="release-manager", why="beats v1 on every cut", at="2026-11-24T11:00:00Z"
+    )
+
+    status: str
+    by: str
+    why: str
+    at: datetime
+
+
+class ModelShape(BaseModel):
+    """A version of a registered model. ``in_use``: of the versions that are approved, the one approved last."""
+
+    model_config = example(
+        name="diamonds-price", version=1, status="candidate", in_use=False, repository="acme/diamonds",
+        result=f"{_EXECUTION}.train.1",
         output="model", digest=_DIGEST, execution=_EXECUTION, commit=_SHA, created_at="2026-11-24T10:00:09Z",
         metrics={"rmse": 534.2},
+        events=[
+            {"status": "candidate", "by": "ada", "why": "no gate is declared", "at": "2026-11-24T10:00:09Z"},
+        ],
         lineage="/api/v1/lineage?model=diamonds-price/1",
     )  # fmt: skip
 
     name: str
     version: int
     status: str
+    in_use: bool
     repository: str
     result: str
     output: str
@@ -254,6 +289,7 @@ class ModelShape(BaseModel):
     commit: str
     created_at: datetime
     metrics: dict[str, float]
+    events: list[ModelEventShape]
     lineage: str
 
 

@@ -55,6 +55,8 @@ def _headline(one: Execution) -> str:
     if failed:
         tries = len(failed[0].attempts)
         return f"{failed[0].name} failed" + (f" after {tries} attempts." if tries > 1 else ".")
+    if one.failed_gates:
+        return f"Gate failed: {one.failed_gates[0].detail}."
     if one.needs_approval and not one.approved_by and one.ended_at is None:
         return f"Waits for approval: {one.needs_approval}."
     if running:

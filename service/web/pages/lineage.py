@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from service.web.api.documents import model_document
+from service.web.api.documents import model_documents
 from service.web.api.lineage import Direction, get_lineage
 from service.web.api.parameters import AnySha, Text
 from service.web.auth import Reads, services_of
@@ -30,7 +30,7 @@ def lineage(
     subject = commit or result or digest or model
     graph = get_lineage(request, caller, commit, result, digest, model, metric, direction) if subject else None
     with services_of(request).store.begin() as work:
-        models = [model_document(one) for one in work.models.all()]
+        models = model_documents(work.models.all())
     labels = {node["id"]: node for node in graph["nodes"]} if graph else {}
     return page(
         request,

@@ -18,6 +18,7 @@ from service.web.auth import services_of
 LIVE = frozenset(status.value for status in Status if status not in ENDED)
 GLYPHS = {
     "succeeded": "✓",
+    "passed": "✓",
     "reused": "↻",
     "running": "●",
     "waiting": "○",
