@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -25,13 +26,17 @@ def run(act: str, *command: object, **variables: str) -> None:
         sys.exit(code if code > 0 else 128 - code)
 
 
-def index() -> dict:
-    """pip's configured index, handed to uv, which does not read pip's configuration."""
-    if os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL"):
-        return {}
-    ask = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
-    url = os.environ.get("PIP_INDEX_URL") or subprocess.run(ask, capture_output=True, text=True).stdout.strip()
-    return {"UV_DEFAULT_INDEX": url} if url else {}
+def registry() -> dict:
+    """What uv must be told because it reads neither pip's configuration nor, by itself, the system's certificates: the index
+    that pip is configured for, and the system's store where there is one, as behind a company's proxy."""
+    told = {}
+    if not (os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")):
+        ask = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+        url = os.environ.get("PIP_INDEX_URL") or subprocess.run(ask, capture_output=True, text=True).stdout.strip()
+        told |= {"UV_DEFAULT_INDEX": url} if url else {}
+    if "UV_SYSTEM_CERTS" not in os.environ and ssl.get_default_verify_paths().cafile:
+        told["UV_SYSTEM_CERTS"] = "true"
+    return told
 
 
 def uv() -> str:
@@ -61,7 +66,7 @@ def python(name: str) -> Path:
         run("making .venv", uv(), "venv", "--quiet", "--clear", "--python", sys.executable, ROOT / ".venv")
     stamp.unlink(missing_ok=True)  # an interrupted sync must not pass for a finished one
     sync = ["pip", "sync", "--quiet", "--require-hashes", "--python", interpreter, locks[name]]
-    run(f"installing {locks[name].name}", uv(), *sync, **index())
+    run(f"installing {locks[name].name}", uv(), *sync, **registry())
     stamp.write_text(wanted[name])
     return interpreter
 
@@ -70,7 +75,7 @@ def lock(*options: str) -> None:
     for name in ("base", "dev", "sagemaker", "azureml"):
         of = [] if name == "base" else ["--extra", name, "-c", "requirements/base.lock"]
         to = ["pyproject.toml", "-o", f"requirements/{name}.lock"]
-        run(f"locking {name}", uv(), *COMPILE.split(), *options, *of, *to, **index())
+        run(f"locking {name}", uv(), *COMPILE.split(), *options, *of, *to, **registry())
 
 
 def main(verb: str = "--help", *rest: str) -> None:
@@ -81,10 +86,10 @@ def main(verb: str = "--help", *rest: str) -> None:
     elif verb == "sync":
         python("dev")
     elif verb == "test":
-        run("", python("dev"), "-m", "pytest", *rest)
+        run("", python("dev"), "-m", "pytest", *rest, **registry())
     else:
         command = [str(python("base")), "-m", "service", verb, *rest]
-        os.execve(command[0], command, {**os.environ, "PYTHONPATH": str(ROOT), **index()})
+        os.execve(command[0], command, {**os.environ, "PYTHONPATH": str(ROOT), **registry()})
 
 
 if __name__ == "__main__":
