@@ -96,20 +96,27 @@ def _sentence(kind: PartKind, subject: str, was: str | None, now: str | None) ->
         return f"{what} is new" if now is None or _is_opaque(now) else f"{what} is new: {shown(now)}"
     if now is None:
         return f"{what} is gone"
+    (old_mode, old_content), (new_mode, new_content) = _split(was), _split(now)
     if _is_opaque(was) or _is_opaque(now):
-        return f"{what} changed"
+        only_mode = old_content == new_content and old_mode and new_mode
+        return f"{what} changed its mode: {old_mode} → {new_mode}" if only_mode else f"{what} changed"
     return f"{what}: {shown(was)} → {shown(now)}"
 
 
 def _is_opaque(value: str) -> bool:
     """Hashes say nothing to a person; canonical parameter values do."""
-    return len(value) > 60 or (len(value) >= 40 and " " not in value)
+    content = _split(value)[1]
+    return len(content) > 60 or (len(content) >= 40 and " " not in content)
+
+
+def _split(value: str) -> tuple[str, str]:
+    """A file's mode (``""`` if it has none) and what is left: its content."""
+    mode, _, content = value.partition(" ")
+    return (mode, content) if len(mode) == 6 and mode.isdigit() else ("", value)
 
 
 def abbreviated(value: str | None) -> str:
     """A part's value for a table: hashes shortened, ``None`` as a dash."""
     if value is None:
         return "–"
-    mode, _, rest = value.partition(" ")
-    bare = rest if mode.isdigit() and len(mode) == 6 else value  # a file's mode and content: the content tells more
-    return short(bare) if _is_opaque(bare) else shown(value)
+    return short(_split(value)[1]) if _is_opaque(value) else shown(value)
