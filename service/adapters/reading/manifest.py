@@ -34,6 +34,7 @@ _URI = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|azureml:)")
 _DOTTED = re.compile(r"^([A-Za-z][\w-]*)\.([A-Za-z][\w-]*)$")
 _TIMEOUT = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhd]?)$")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_STAND_INS: dict[str | int, object] = {"version": 1, "run": "script.py"}
 _MODELS: dict[str, type] = {
     "": schema.Document,
     "triggers": schema.Triggers,
@@ -59,8 +60,9 @@ def read_manifest(value: object, odd: Sequence[str], backends: Collection[str]) 
 
 
 def _shaped(value: dict[str, Any], mistakes: list[Mistake]) -> schema.Document | None:
-    """Validate, cut out what is wrong, and validate what is left; ``None`` if nothing usable is."""
-    for _ in range(3):
+    """Validate, cut out what is wrong, and validate what is left; ``None`` if nothing usable is. The first look finds
+    every mistake of shape: what later ones find, the cutting has done."""
+    for look in range(3):
         try:
             return schema.Document.model_validate(value)
         except ValidationError as invalid:
@@ -68,9 +70,15 @@ def _shaped(value: dict[str, Any], mistakes: list[Mistake]) -> schema.Document |
                 place = tuple(
                     part for part in error["loc"] if not str(part).startswith(("constrained-", "list[", "str", "int"))
                 )
-                mistakes.append(Mistake(".".join(map(str, place)), _words(error, place)))
-                value = _without(value, place)
+                if not look:
+                    mistakes.append(Mistake(".".join(map(str, place)), _words(error, place)))
+                value = _with(value, place, _STAND_INS[place[-1]]) if _needed(place) else _without(value, place)
     return None
+
+
+def _needed(place: Sequence[str | int]) -> bool:
+    """Whether the rest cannot be judged without some value here."""
+    return place == ("version",) or (len(place) == 5 and place[2] == "components" and place[-1] == "run")
 
 
 def _words(error: Any, place: Sequence[str | int]) -> str:
@@ -84,7 +92,7 @@ def _words(error: Any, place: Sequence[str | int]) -> str:
         case "string_pattern_mismatch":
             return f"{str(error['input'])!r} has a form that is not allowed here"
         case _:
-            return str(error["msg"])
+            return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _unknown_key(key: str, place: Sequence[str | int]) -> str:
@@ -120,6 +128,12 @@ def _without(value: Any, place: Sequence[str | int]) -> Any:
     if isinstance(value, list) and isinstance(head, int) and head < len(value):
         return [*value[:head], *([_without(value[head], rest)] if rest else []), *value[head + 1 :]]
     return value
+
+
+def _with(value: Any, place: Sequence[str | int], new: object) -> Any:
+    """A copy with another value at one place, which may be missing."""
+    head, *rest = place
+    return {**value, head: _with(value[head], rest, new) if rest else new}
 
 
 def _declared(value: dict[str, Any]) -> dict[str, set[str]]:
