@@ -115,10 +115,11 @@ def make_plan(
     steps: dict[str, Step] = {}
     for component in pipeline.components:
         ingredients = assessment.components[pipeline.name, component.name].ingredients
-        outputs = _known_outputs(component, steps)
-        steps[component.name] = decide(ingredients, outputs, history, forced=component.name in forced)
-    known = before.manifest.pipeline(pipeline.name) if before else None
-    removed = tuple(c.name for c in known.components if c.name not in steps) if known else ()
+        outputs, unknown = _known_outputs(component, steps)
+        known = None if unknown else outputs
+        steps[component.name] = decide(ingredients, known, history, forced=component.name in forced, waits_for=unknown)
+    declared = before.manifest.pipeline(pipeline.name) if before else None
+    removed = tuple(c.name for c in declared.components if c.name not in steps) if declared else ()
     return Plan(pipeline, base, head, tuple(steps.values()), removed)
 
 
@@ -128,8 +129,10 @@ def decide(
     history: History,
     *,
     forced: bool = False,
+    waits_for: Collection[str] = (),
 ) -> Step:
-    """Decide one step; ``outputs`` are the digests of the upstream outputs it reads, ``None`` while any is unknown."""
+    """Decide one step; ``outputs`` are the digests of the upstream outputs it reads, ``None`` while any is unknown:
+    then ``waits_for`` names the components that have yet to make one."""
     component, static_key = ingredients.component, ingredients.static_key
     key = None if outputs is None else full_key(static_key, component, outputs)
 
@@ -152,7 +155,7 @@ def decide(
         parts = full_parts(ingredients.parts, component, outputs)
         return step(Decision.RUN, explain(component, parts, key, baseline, history))
     if history.knows(static_key):
-        return step(Decision.PENDING, _waiting(component))
+        return step(Decision.PENDING, _waiting(component, waits_for or component.upstream))
     compare = _without_upstream(baseline.parts) if baseline else None
     return step(Decision.RUN, explain(component, ingredients.parts, static_key, baseline, history, compare=compare))
 
@@ -206,24 +209,28 @@ def reused(component: Component, found: Result) -> Reason:
     return Reason("unchanged", component.name, f"nothing that can change its result did; reuses {where}")
 
 
-def _waiting(component: Component) -> list[Reason]:
+def _waiting(component: Component, upstream: Collection[str]) -> list[Reason]:
     return [
         Reason("upstream", name, f"{name} runs; {component.name} is needed only if what it reads of it changes")
-        for name in component.upstream
+        for name in upstream
     ]
 
 
-def _known_outputs(component: Component, steps: Mapping[str, Step]) -> dict[tuple[str, str], str] | None:
-    """Digests of the upstream outputs, as far as every one comes from a result that exists already."""
-    outputs = {}
+def _known_outputs(
+    component: Component, steps: Mapping[str, Step]
+) -> tuple[dict[tuple[str, str], str], tuple[str, ...]]:
+    """Digests of the upstream outputs that come from a result which exists already, and who has yet to make the others."""
+    outputs: dict[tuple[str, str], str] = {}
+    unknown: list[str] = []
     for _, source in component.inputs:
         if isinstance(source, UpstreamInput):
             result = steps[source.component].reuses
             digest = result.outputs.get(source.output) if result else None
             if digest is None:
-                return None
-            outputs[source.component, source.output] = digest
-    return outputs
+                unknown.append(source.component)
+            else:
+                outputs[source.component, source.output] = digest
+    return outputs, tuple(dict.fromkeys(unknown))
 
 
 def _without_upstream(parts: Parts) -> Parts:

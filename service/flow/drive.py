@@ -58,7 +58,7 @@ class Driver:
         except KeyError:
             raise Refused(
                 f"running {execution.pipeline.name}: this server has no backend {execution.pipeline.backend!r}; "
-                "REFIT_BACKENDS defines them"
+                f"there is {', '.join(self.backends)}"
             ) from None
 
     def _observe(self, execution: Execution, backend: Backend) -> dict[str, Observation]:
