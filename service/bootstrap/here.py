@@ -10,6 +10,7 @@ from pathlib import Path
 from service.adapters.backends import BUILT_IN
 from service.adapters.git.checkout import Checkout
 from service.adapters.reading import IsolatedReader
+from service.adapters.reading.schema import json_schema
 from service.domain.facts import Fact, Request
 from service.flow.assess import Assessor
 
@@ -23,6 +24,11 @@ def reader() -> Iterator[IsolatedReader]:
 def known_backends() -> Collection[str]:
     """The names that a manifest may use here."""
     return tuple(BUILT_IN)
+
+
+def manifest_schema() -> Mapping[str, object]:
+    """The JSON Schema of ``refit.yaml``, for editors."""
+    return json_schema()
 
 
 @dataclass(frozen=True)

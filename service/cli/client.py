@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from service.bootstrap.local import local_history
+from service.cli.output import log_to_stderr
 from service.domain.errors import Refused
 from service.settings import default_home
 
@@ -58,6 +59,7 @@ def client(server: str | None, repo: Path) -> Iterator[Client]:
         with httpx.Client(base_url=url, headers=headers, timeout=30.0) as http:
             yield Client(http)
     else:
+        log_to_stderr(quiet=True)  # what answers is in this process, and stdout is for the answer
         with local_history(repo) as http:
             yield Client(http)
 

@@ -43,9 +43,13 @@ def init(repo: Repo = Path(), force: Annotated[bool, typer.Option("--force", hel
 
 @app.command()
 def validate(
-    file: Annotated[Path, typer.Argument(help="The manifest.")] = Path("refit.yaml"), as_json: Json = False
+    file: Annotated[Path, typer.Argument(help="The manifest.")] = Path("refit.yaml"),
+    as_json: Json = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print its JSON Schema (draft 07) instead.")] = False,
 ) -> None:
     """Check a refit.yaml and show every mistake at once, each with its path in the file."""
+    if schema:
+        return print_json(bootstrap.manifest_schema())
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -58,6 +62,7 @@ def validate(
     else:
         for name, components in found.items():
             results.print(f"{name}: {' → '.join(components)}", markup=False)
+    return None
 
 
 @app.command()

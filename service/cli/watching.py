@@ -80,7 +80,8 @@ def logs(
 def _print_lines(api: Client, execution: str, step: str, after: int) -> tuple[int, bool]:
     page = api.get(f"/executions/{quote(execution)}/logs", step=step, after=after, limit=1000)
     for line in page["items"]:
-        results.print(f"{line['at'][11:23]} {line['stream'][:3]} {shown(line['text'])}", markup=False)
+        stream = line["stream"].removeprefix("std")
+        results.print(f"{line['at'][11:23]} {stream:5} {shown(line['text'])}", markup=False)
         after = line["number"]
     return after, len(page["items"]) == 1000
 

@@ -84,17 +84,19 @@ class Document(_Strict):
 def json_schema() -> dict[str, JsonValue]:
     """JSON Schema, draft 07, for editors and SchemaStore."""
     schema: dict[str, Any] = Document.model_json_schema(by_alias=True)
-    text = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "refit.yaml", **schema}
-    return _as_draft_07(text)  # type: ignore[no-any-return]
+    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "refit.yaml"}
+    return head | _as_draft_07({key: value for key, value in schema.items() if key != "title"})  # type: ignore[no-any-return]
 
 
 def _as_draft_07(value: Any) -> Any:
-    """pydantic speaks 2020-12; the only difference that we use is the place of definitions."""
+    """pydantic speaks 2020-12; the only difference that we use is the place of definitions. It also leaves a mapping with
+    checked names open to others, which it then refuses itself."""
     if isinstance(value, dict):
+        closed = {"additionalProperties": False} if "patternProperties" in value else {}
         return {
             "definitions" if key == "$defs" else key: _as_draft_07(inner)
             if key != "$ref"
             else inner.replace("#/$defs/", "#/definitions/")
             for key, inner in value.items()
-        }
+        } | closed
     return [_as_draft_07(inner) for inner in value] if isinstance(value, list) else value
