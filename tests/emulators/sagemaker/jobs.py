@@ -142,6 +142,8 @@ class Job:
                  **environment},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
+        if self._stopped.is_set():  # between the look above and the start: ``stop`` found nothing to end
+            os.killpg(self._process.pid, signal.SIGKILL)
         tail = self._copy_lines()
         code = self._process.wait()
         if self._stopped.is_set():
