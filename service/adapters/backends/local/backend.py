@@ -58,15 +58,18 @@ class LocalBackend:
 
     def observe(self, handle: str) -> Observation:
         folder = self._run(handle)
+        # In this order: a supervisor locks, says that it started, writes the outcome, and unlocks. Whoever looked in another
+        # order could take one that is just starting, or just ending, for dead.
+        started = read_json(folder.started)
         locked = folder.is_locked() if folder.path.exists() else False
-        outcome = read_json(folder.outcome)  # after the lock was tried: it is written before the lock is given up
+        outcome = read_json(folder.outcome)
         if outcome is not None:
             return _observation(outcome, handle)
-        started = read_json(folder.started)
         if locked:
             return Observation(Seen.RUNNING, started_at=_time(started["at"]) if started else None)
         if started is None and folder.path.exists():
-            if time.time() - folder.path.stat().st_mtime > _START_SECONDS:
+            age = time.time() - folder.path.stat().st_mtime
+            if not 0.0 <= age <= _START_SECONDS:  # below zero: the clock was set back, and says nothing
                 self._start(folder)
             return Observation(Seen.RUNNING)
         end_marked(handle)
@@ -134,19 +137,21 @@ class LocalBackend:
 
     def _start(self, folder: RunFolder) -> None:
         """A supervisor in a session of its own: it survives this process, and gives way if the run is taken."""
+        os.utime(folder.path)  # `observe` gives it its time from now on
         root = str(Path(service.__file__).resolve().parents[1])
         environment = {
             name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_PREFIXES)
         }
-        subprocess.Popen(
-            [sys.executable, "-m", "service.adapters.backends.local.supervise", str(folder.path)],
-            cwd=root,
-            env={**environment, "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(folder.path / "supervisor.log").open("ab"),
-            start_new_session=True,
-        )
+        with (folder.path / "supervisor.log").open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "service.adapters.backends.local.supervise", str(folder.path)],
+                cwd=root,
+                env={**environment, "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
 
 
 def _observation(outcome: dict[str, Any], handle: str) -> Observation:

@@ -8,32 +8,43 @@ import os
 import platform
 import re
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _ALGORITHM = "1"
-_INCLUDE = re.compile(rb"^\s*(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)", re.MULTILINE)
+_INCLUDE = re.compile(rb"^[ \t]*(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)", re.MULTILINE)
 
 Run = Callable[[Sequence[str], Path], int]
-"""Runs a command in a folder with its output in the log; its exit code."""
+"""Runs a command in a folder with its output in the log; its exit code, negative for the signal that ended it."""
+_LOOK_SECONDS = 0.05
 
 
 class Unbuildable(Exception):
     """The environment cannot be had; the text says why and what to do."""
 
 
-def environment_for(root: Path, files: Sequence[str], source: Path, uv: str, run: Run) -> tuple[Path, str]:
+class Interrupted(Exception):
+    """Something ended uv from outside: nobody's fault who wrote the files, and worth another attempt."""
+
+
+def environment_for(
+    root: Path, files: Sequence[str], source: Path, uv: str, run: Run, check: Callable[[], None]
+) -> tuple[Path, str]:
     """The interpreter of an environment that has what ``files`` (below ``source``) declare, and its content hash.
 
-    One process builds, others wait; what a killed build left is thrown away.
+    One process builds, others wait, and call ``check``, which raises when they shall not; what a killed build left is
+    thrown away.
     """
     name = _content_hash(files, source)
     folder, complete = root / name, root / name / ".complete"
     root.mkdir(parents=True, exist_ok=True)
     with (root / f"{name}.lock").open("w") as lock:
-        if not complete.exists():
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        while not complete.exists() and not _locked(lock.fileno()):
+            check()
+            time.sleep(_LOOK_SECONDS)
         if not complete.exists():
             shutil.rmtree(folder, ignore_errors=True)
             _build(folder, files, source, uv, run)
@@ -42,17 +53,31 @@ def environment_for(root: Path, files: Sequence[str], source: Path, uv: str, run
     return folder / "bin" / "python", name
 
 
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _build(folder: Path, files: Sequence[str], source: Path, uv: str, run: Run) -> None:
-    if run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], source):
+    if _finished(run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], source)):
         raise Unbuildable("building the environment: uv could not make it; the log has its words")
     if files:
         wanted = [word for name in files for word in ("--requirement", name)]
         python = str(folder / "bin" / "python")
-        if run([uv, "pip", "install", "--python", python, *wanted], source):
+        if _finished(run([uv, "pip", "install", "--python", python, *wanted], source)):
             shutil.rmtree(folder, ignore_errors=True)
             raise Unbuildable(
                 f"building the environment: uv could not install {', '.join(files)}; the log has its words"
             )
+
+
+def _finished(code: int) -> int:
+    if code < 0:
+        raise Interrupted(f"building the environment: uv was ended by {signal.Signals(-code).name}")
+    return code
 
 
 def _content_hash(files: Sequence[str], source: Path) -> str:

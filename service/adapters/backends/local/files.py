@@ -61,11 +61,14 @@ class RunFolder:
 def write_json(path: Path, value: Any) -> None:
     """All of it or nothing, also when the machine stops."""
     making = path.with_name(f".{path.name}.{os.getpid()}")
-    with making.open("w", encoding="ascii") as file:
-        json.dump(value, file, ensure_ascii=True)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(making, path)
+    try:
+        with making.open("w", encoding="ascii") as file:
+            json.dump(value, file, ensure_ascii=True)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(making, path)
+    finally:
+        making.unlink(missing_ok=True)  # on a full disk, half a file must not stay
 
 
 def read_json(path: Path) -> Any | None:

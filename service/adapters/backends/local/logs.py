@@ -17,13 +17,16 @@ LARGEST_LOG = 50 * 1024 * 1024
 
 
 class LogWriter:
-    """Appends lines; thread-safe. ``tail`` keeps the last lines of each stream for the error message."""
+    """Appends lines; thread-safe. ``tails`` keeps the last lines of each stream for the error message. Never raises on a
+    full disk: the step must not stall because nobody reads its pipe. What was not kept is said once there is space."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
         self._lock = threading.Lock()
         self._number = 0
         self._size = 0
+        self._unkept = 0
+        self._torn = False
         self.tails: dict[str, list[str]] = {}
 
     def write(self, stream: str, text: str) -> None:
@@ -33,19 +36,24 @@ class LogWriter:
             del tail[:-60]
             if self._size > LARGEST_LOG:
                 return
-            self._number += 1
-            row = {"n": self._number, "t": time.time(), "s": stream, "x": text}
-            line = json.dumps(row, ensure_ascii=True).encode() + b"\n"
-            self._size += len(line)
-            self._file.write(line)
+            if self._unkept and self._append("refit", f"the disk was full: {self._unkept} lines were not kept"):
+                self._unkept = 0
+            if self._unkept or not self._append(stream, text):
+                self._unkept += 1
             if self._size > LARGEST_LOG:
-                notice = {
-                    "n": self._number + 1,
-                    "t": time.time(),
-                    "s": "refit",
-                    "x": "the log is full; what follows is not kept",
-                }
-                self._file.write(json.dumps(notice).encode() + b"\n")
+                self._append("refit", "the log is full; what follows is not kept")
+
+    def _append(self, stream: str, text: str) -> bool:
+        row = {"n": self._number + 1, "t": time.time(), "s": stream, "x": text}
+        line = b"\n" * self._torn + json.dumps(row, ensure_ascii=True).encode() + b"\n"
+        try:
+            written = self._file.write(line)
+        except OSError:
+            return False
+        self._torn = written < len(line)
+        self._size += written
+        self._number += not self._torn
+        return not self._torn
 
     def copy(self, stream: str, source: BinaryIO) -> None:
         """Every line of a stream until it ends; a line that is too long is broken, what is not UTF-8 replaced."""
@@ -89,5 +97,8 @@ def _lines_from(file: BinaryIO, after: int) -> Iterator[LogLine]:
 def _parsed(text: bytes) -> LogLine | None:
     if not text.endswith(b"\n"):
         return None
-    row = json.loads(text)
+    try:
+        row = json.loads(text)
+    except ValueError:  # torn by a full disk; the writer went on in a new line
+        return None
     return LogLine(row["n"], datetime.fromtimestamp(row["t"], UTC), row["s"], row["x"])

@@ -72,11 +72,13 @@ class Objects:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             making = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-            _copy(path, making, 0o444)
-            if _hash(making) != digest:
-                making.unlink()
-                raise Unstorable(f"{path.name} changed while it was stored")
-            os.replace(making, target)
+            try:
+                _copy(path, making, 0o444)
+                if _hash(making) != digest:
+                    raise Unstorable(f"{path.name} changed while it was stored")
+                os.replace(making, target)
+            finally:
+                making.unlink(missing_ok=True)  # on a full disk, half an object must not stay
             _sync_folder(target.parent)
         return Stored(digest, size)
 
@@ -87,11 +89,14 @@ class Objects:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             making = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-            with making.open("wb") as file:
-                file.write(_canonical(rows))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(making, target)
+            try:
+                with making.open("wb") as file:
+                    file.write(_canonical(rows))
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(making, target)
+            finally:
+                making.unlink(missing_ok=True)
             _sync_folder(target.parent)
         return summary
 

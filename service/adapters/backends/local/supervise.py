@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from service.adapters.backends.local.commands import Unrunnable, arguments
-from service.adapters.backends.local.environments import Unbuildable, environment_for
+from service.adapters.backends.local.environments import Interrupted, Unbuildable, environment_for
 from service.adapters.backends.local.files import RunFolder, read_json, write_json
 from service.adapters.backends.local.logs import LogWriter
 from service.adapters.backends.local.metrics import UnreadableMetrics, read_metrics
@@ -33,6 +33,8 @@ from service.adapters.backends.local.processes import (
 )
 
 GRACE_SECONDS = 5.0
+_LOCK_SECONDS = 1.0
+_SPACE_SECONDS = 1.0
 _STEP_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -52,7 +54,8 @@ class Supervisor:
         self.spec = spec
         self.log = LogWriter(folder.log)
         self.objects = Objects(Path(spec["objects"]))
-        self.deadline = time.time() + spec["timeout"] if spec["timeout"] else None
+        self.began = time.monotonic()  # wall time may jump while a step runs
+        self.deadline = self.began + spec["timeout"] if spec["timeout"] else None
         self.outcome: dict[str, Any] = {"seen": "failed", "error": "", "exit_code": None, "started_at": time.time()}
         self._terminated = threading.Event()
 
@@ -66,22 +69,43 @@ class Supervisor:
             self.outcome |= {"seen": stop.seen, "error": str(stop)}
         except (Unbuildable, Unrunnable, Unstorable, UnreadableMetrics) as problem:
             self.outcome |= {"seen": "failed", "error": self._with_log(str(problem))}
+        except Interrupted as interrupted:
+            self.outcome |= {"seen": "lost", "error": str(interrupted)}
         except OSError as problem:
-            full = "; the disk is full" if problem.errno == errno.ENOSPC else ""
+            full = "; the disk is full" if problem.errno in (errno.ENOSPC, errno.EDQUOT) else ""
             self.outcome |= {"seen": "failed", "error": f"the runner failed: {problem}{full}"}
+        except Exception as bug:  # an outcome whatever happens: a run without one would be taken for lost, and repeated
+            self.outcome |= {"seen": "failed", "error": f"the runner failed: {type(bug).__name__}: {bug}"[:2_000]}
         finally:
             end_descendants(os.getpid(), 0.0)
         if self.outcome["error"]:
             self.log.write("refit", self.outcome["error"].splitlines()[0])
-        self.outcome["ended_at"] = time.time()
-        write_json(self.folder.outcome, self.outcome)
+        self.outcome["ended_at"] = self.outcome["started_at"] + time.monotonic() - self.began
+        self._write_outcome()
         self.log.close()
+        self._clean()
+
+    def _write_outcome(self) -> None:
+        """A full disk delays the outcome and does not lose it: until there is space the step is still running."""
+        while True:
+            try:
+                write_json(self.folder.outcome, self.outcome)
+                return
+            except OSError as problem:
+                if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+            self._clean()
+            time.sleep(_SPACE_SECONDS)
+
+    def _clean(self) -> None:
         for name in ("work", "in", "out", "home"):  # what is worth keeping is in the object store by now
             shutil.rmtree(self.folder.path / name, ignore_errors=True)
 
     def _step(self) -> None:
         spec, work = self.spec, self.folder.work
-        python, name = environment_for(Path(spec["environments"]), spec["environment"], work, spec["uv"], self._tool)
+        python, name = environment_for(
+            Path(spec["environments"]), spec["environment"], work, spec["uv"], self._tool, self._check
+        )
         self.outcome["environment"] = name
         inputs = self._inputs()
         out = self.folder.path / "out"
@@ -121,6 +145,8 @@ class Supervisor:
                         "failed",
                         f"input {name}: {source['path']} is not in the repository; the local runner fetches no DVC data",
                     )
+                if not path.resolve().is_relative_to(self.folder.work.resolve()):  # /dev/zero would never end
+                    raise Stopped("failed", f"input {name}: {source['path']} links out of the repository")
                 given[name] = source["path"]
             else:
                 path = folder / name
@@ -206,7 +232,7 @@ class Supervisor:
     def _check(self) -> None:
         if self._terminated.is_set() or self.folder.cancel.exists():
             raise Stopped("cancelled", "cancelled")
-        if self.deadline is not None and time.time() > self.deadline:
+        if self.deadline is not None and time.monotonic() > self.deadline:
             raise Stopped("failed", f"timed out after {self.spec['timeout']:g} s")
 
     def _with_log(self, text: str) -> str:
@@ -235,7 +261,10 @@ def _file_state(path: str) -> tuple[int, int, int]:
 
 def main(folder: RunFolder) -> None:
     """Supervise unless somebody does, did, or died doing it."""
-    lock = folder.try_lock()
+    # Observers hold the lock for a moment; another supervisor holds it for as long as it lives.
+    patience = time.monotonic() + _LOCK_SECONDS
+    while (lock := folder.try_lock()) is None and time.monotonic() < patience:
+        time.sleep(0.02)
     if lock is None or folder.outcome.exists() or folder.started.exists():
         return
     spec: Mapping[str, Any] = read_json(folder.spec) or {}
