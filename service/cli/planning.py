@@ -120,6 +120,9 @@ def _plans(repo: Path, base: str | None, head: str, only: str | None) -> list[Pl
     with bootstrap.checkout(repo) as here:
         head_sha = here.repository.resolve(head)
         base_sha = here.repository.resolve(base) if base else here.default_base(head_sha)
+        if head == "HEAD" and (changed := here.repository.uncommitted()):
+            files = "1 file is" if changed == 1 else f"{changed} files are"
+            messages.print(f"{files} changed and not committed: a plan is of a commit", style="dim")
         if base_sha is None:
             messages.print("no base to compare with: everything counts as new", style="dim")
         findings = here.assessor.findings(here.name, here.repository, head_sha, base_sha)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Sequence
 from pathlib import Path
 
-SCHEMA = "refit.schema.json"
-"""Where an editor finds the schema, if somebody has put it beside the manifest: `refit validate --schema` prints it."""
 _STAGES = ("prepare", "preprocess", "featurize", "features", "train", "evaluate", "eval", "score", "test")
 _PLACES = ("", "src", "scripts", "pipeline", "pipelines")
 
@@ -16,15 +16,15 @@ def skeleton(repo: Path) -> str:
     environment = next(
         (n for n in ("requirements.lock", "requirements.txt", "pyproject.toml") if (repo / n).exists()), None
     )
-    lines = [f"# yaml-language-server: $schema=./{SCHEMA}"] if (repo / SCHEMA).is_file() else []
-    lines += ["version: 1", "triggers:", "  push: [main]", "  pull_request: [main]", 'ignore: ["**/*.md"]']
+    lines = ["version: 1", "triggers:", "  push: [main]", "  pull_request: [main]", 'ignore: ["**/*.md"]']
     if environment:
         lines.append(f"environment: {environment}")
     lines += ["pipelines:", f"  {_name(repo.resolve().name)}:", "    backend: local", "    components:"]
     for stage, path in scripts or [("train", "train.py")]:
+        flags = _flags(repo / path)
+        lines += [f"      {stage}:", f"        run: {path}"]
+        lines += [f"        # its flags: {' '.join(flags)}"] if flags else []
         lines += [
-            f"      {stage}:",
-            f"        run: {path}",
             "        # params: [key.of.params]      # passed as --of_the_last_segment value",
             "        # inputs: {data: data/raw.csv} # a path, or another component's output: {model: train.model}",
             "        # outputs: [result]            # passed as --result <path to write>",
@@ -35,18 +35,37 @@ def skeleton(repo: Path) -> str:
 def _scripts(repo: Path) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     folders = [repo / place for place in _PLACES if (repo / place).is_dir()]
-    folders += [
-        child
-        for place in ("src",)
-        if (repo / place).is_dir()
-        for child in sorted((repo / place).iterdir())
-        if child.is_dir()
-    ]
+    folders += [child for child in sorted((repo / "src").glob("*")) if child.is_dir()]
     for folder in folders:
         for path in sorted(folder.glob("*.py")):
-            if path.stem in _STAGES:
+            if path.stem in _STAGES and _is_program(path):
                 found.setdefault(path.stem, path.relative_to(repo).as_posix())
     return sorted(found.items(), key=lambda item: _STAGES.index(item[0]))
+
+
+def _is_program(path: Path) -> bool:
+    """Whether it does something when it is run: a module that only defines things is part of another component."""
+    tree = _parsed(path)
+    if tree is None:
+        return True
+    inert = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    is_text = [isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) for one in tree.body]
+    return any(not isinstance(one, inert) and not text for one, text in zip(tree.body, is_text, strict=True))
+
+
+def _flags(path: Path) -> Sequence[str]:
+    """The long options that it declares literally (argparse, click, typer), in order."""
+    tree = _parsed(path)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree else []
+    words = [one.value for call in calls for one in call.args if isinstance(one, ast.Constant)]
+    return list(dict.fromkeys(w for w in words if isinstance(w, str) and w.startswith("--") and w[2:].isidentifier()))
+
+
+def _parsed(path: Path) -> ast.Module | None:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
+        return None
 
 
 def _name(text: str) -> str:

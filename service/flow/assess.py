@@ -116,7 +116,7 @@ class Assessor:
         entry = repository.tree(commit).get(MANIFEST)
         if entry is None:
             raise Refused(
-                f"reading {MANIFEST} at {short(commit)}: the commit has none; `refit init` writes a first one"
+                f"reading {MANIFEST} at {short(commit)}: the commit has none; `refit init` writes a first one, then commit it"
             )
         if entry.mode not in (REGULAR, EXECUTABLE):
             raise Refused(f"reading {MANIFEST} at {short(commit)}: it must be a regular file")

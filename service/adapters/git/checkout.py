@@ -34,6 +34,7 @@ class Checkout(Objects):
             raise Refused(f"opening {path}: it is not in a git repository; --repo names one") from error
         super().__init__(Git(self.folder, ("https", "ssh", "file")))
         self._head = Git(Path(found.git_dir), ("https", "ssh", "file"))
+        self._work_tree = found.working_tree_dir
 
     def __enter__(self) -> Checkout:
         return self
@@ -64,6 +65,17 @@ class Checkout(Objects):
         except Refused as error:
             raise Refused(f"resolving {shown(revision)[:100]}: there is no such commit, branch or tag here") from error
         return found.decode().strip()
+
+    def uncommitted(self) -> int:
+        """How many tracked files differ from ``HEAD`` in the working tree; 0 in a bare repository."""
+        if self._work_tree is None:
+            return 0
+        words = ("-c", "core.fsmonitor=false", "diff", "--no-ext-diff", "--name-only", "-z", "HEAD", "--")
+        try:
+            found = self._head.run(*words, act="looking for changes", more={"GIT_WORK_TREE": str(self._work_tree)})
+        except Refused:  # no commit yet
+            return 0
+        return found.count(b"\0")
 
     def default_branch(self) -> str | None:
         """The head of the branch that work is merged into, as far as this repository says."""
