@@ -108,7 +108,7 @@ class Scheduler:
         """An execution for each plan; older live executions of the same ref and pipeline are superseded."""
         executions: list[Execution] = []
         for plan in self.plans(work, request, findings):
-            execution = self._execution(request, plan)
+            execution = self._execution(request, plan, self.clock.new_id(after=work.executions.newest()))
             try:
                 work.executions.add(execution)
             except AlreadyThere as known:
@@ -206,9 +206,9 @@ class Scheduler:
             with self.store.begin() as work:
                 work.lineage.alias(result.id, full_key(static_key, assessed.component, outputs), static_key)
 
-    def _execution(self, request: Request, plan: Plan) -> Execution:
+    def _execution(self, request: Request, plan: Plan, id: str) -> Execution:
         return Execution(
-            id=self.clock.new_id(),
+            id=id,
             repository=request.repository,
             pipeline=plan.pipeline,
             ref=request.ref,

@@ -13,6 +13,6 @@ class Clock(Protocol):
         """The time, aware, UTC."""
         ...
 
-    def new_id(self) -> str:
-        """A fresh identifier that sorts by time of creation."""
+    def new_id(self, after: str = "") -> str:
+        """A fresh identifier that sorts by time of creation, and behind ``after`` whatever the clock says."""
         ...

@@ -139,6 +139,10 @@ class Executions(Protocol):
         """The newest execution of a ref, of whichever pipeline, that is no rerun."""
         ...
 
+    def newest(self) -> str:
+        """The identifier that sorts behind all others; ``""`` if there is none. A new one must sort behind it."""
+        ...
+
     def last_success(self, repository: str, pipeline: str, ref: str, besides: str) -> Execution | None:
         """The newest execution of a ref that succeeded, gates included, and is not ``besides``."""
         ...
@@ -258,6 +262,11 @@ class Jobs(Protocol):
         """Give the row back, due in ``seconds``; ``counts=False`` takes the attempt back (a poll is not a failure)."""
         ...
 
+    def put_off(self, lease: Lease, seconds: float, why: str) -> None:
+        """Give the row back after a failure that is not its own (the remote, the disk, the database): it is tried for as
+        long as that lasts and never quarantined for it."""
+        ...
+
     def finish(self, lease: Lease) -> None: ...
 
     def quarantine(self, lease: Lease, error: str) -> None: ...
@@ -274,6 +283,15 @@ class Jobs(Protocol):
 
     def depth(self) -> Mapping[str, int]:
         """How many rows of each queue wait or are in work."""
+        ...
+
+    def mend_times(self) -> int:
+        """Rows whose due time or lease lies further ahead than any ever given (the clock was set back) are due and free
+        now; how many there were."""
+        ...
+
+    def free_all(self) -> None:
+        """End every lease. Only for whoever knows that no other worker lives: the one process of an SQLite file."""
         ...
 
     def beat(self, worker: str) -> None:

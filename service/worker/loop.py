@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
@@ -17,10 +18,16 @@ from service.ports.store import Lease, LeaseLost, Queue, Store
 LEASE_SECONDS = 30.0
 _IDLE_SECONDS = 5.0
 _BEAT_SECONDS = 5.0
-_CAP_SECONDS = 300.0
+_CAP_SECONDS = 60.0
+
+_MACHINE = frozenset(
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ENOMEM", "EMFILE", "ENFILE", "EAGAIN")
+)
+"""Failures of the machine that a job met and is not to blame for."""
 
 Handler = Callable[[Lease], None]
-"""Does one job and settles its lease. ``Retry`` gives it back with backoff; ``Refused`` and bugs quarantine or retry."""
+"""Does one job and settles its lease. ``Retry`` and failures of the machine give it back with backoff, for as long as they
+last; ``Refused`` quarantines; a bug is tried again and then quarantined."""
 
 log = structlog.get_logger("refit.worker")
 
@@ -55,7 +62,11 @@ class Loop:
         while not self._stopping.is_set():
             try:
                 claimed = sum(self._claim(queue) for queue in self._handlers)
-            except Exception:  # the database may be away: say so and go on trying
+            except Retry as problem:  # the database is away: say so and go on trying
+                log.error("claiming jobs", reason=problem.reason)
+                claimed = 0
+                self._stopping.wait(1.0)
+            except Exception:
                 log.exception("claiming jobs")
                 claimed = 0
                 self._stopping.wait(1.0)
@@ -65,6 +76,9 @@ class Loop:
     def _wait(self) -> None:
         try:
             self._store.wait(_IDLE_SECONDS)
+        except Retry as problem:
+            log.error("waiting for jobs", reason=problem.reason)
+            self._stopping.wait(1.0)
         except Exception:
             log.exception("waiting for jobs")
             self._stopping.wait(1.0)
@@ -104,7 +118,10 @@ class Loop:
                 match error:
                     case Retry(reason=reason, after=after):
                         log.warning("retry", queue=lease.queue.value, id=lease.id, reason=reason)
-                        work.jobs.defer(lease, backoff(lease.attempt) if after is None else after, reason)
+                        work.jobs.put_off(lease, backoff(lease.attempt) if after is None else after, reason)
+                    case OSError(errno=number) if number in _MACHINE:
+                        log.error("the machine fails", queue=lease.queue.value, id=lease.id, reason=str(error))
+                        work.jobs.put_off(lease, backoff(lease.attempt), str(error))
                     case Refused(reason=reason):
                         log.warning("refused", queue=lease.queue.value, id=lease.id, reason=reason)
                         work.jobs.quarantine(lease, reason)
@@ -113,6 +130,8 @@ class Loop:
                         work.jobs.defer(lease, backoff(lease.attempt), f"{type(error).__name__}: {error}")
         except LeaseLost:
             log.warning("lease lost", queue=lease.queue.value, id=lease.id)
+        except Retry as problem:  # its lease ends by itself
+            log.error("giving a job back", queue=lease.queue.value, id=lease.id, reason=problem.reason)
         except Exception:
             log.exception("giving a job back", queue=lease.queue.value, id=lease.id)
 
@@ -122,6 +141,10 @@ class Loop:
                 with self._store.begin() as work:
                     work.jobs.beat(self._name)
                     work.jobs.renew(tuple(self._in_work), LEASE_SECONDS)
+                    if mended := work.jobs.mend_times():
+                        log.warning("the clock was set back", rows=mended)
+            except Retry as problem:
+                log.error("heartbeat", reason=problem.reason)
             except Exception:
                 log.exception("heartbeat")
             self._stopping.wait(_BEAT_SECONDS)

@@ -128,6 +128,9 @@ class Executions:
         row = self._connection.execute(query.order_by(_E.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else self._loaded([row])[0]
 
+    def newest(self) -> str:
+        return self._connection.scalar(select(func.max(_E.c.id))) or ""
+
     def last_success(self, repository: str, pipeline: str, ref: str, besides: str) -> Execution | None:
         query = select(_E).where(
             _E.c.repository == repository,

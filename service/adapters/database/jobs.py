@@ -18,6 +18,8 @@ from service.domain.names import shown
 from service.ports.store import Job, Lease, LeaseLost, Queue
 
 MOST_ATTEMPTS = 8
+LONGEST_WAIT = 60.0
+"""Seconds: nothing is ever put off for longer, so what lies further ahead was written before the clock was set back."""
 TABLES: dict[Queue, Table] = {
     Queue.DELIVERIES: tables.deliveries,
     Queue.EXECUTIONS: tables.executions,
@@ -97,9 +99,17 @@ class Jobs:
             )
 
     def defer(self, lease: Lease, seconds: float, error: str = "", *, counts: bool = True) -> None:
-        values: dict[str, Any] = {"due_at": self._now + seconds, "leased_until": None}
+        values: dict[str, Any] = {"due_at": self._now + min(seconds, LONGEST_WAIT), "leased_until": None}
         values |= {"last_error": shown(error)[:2_000]} if counts else {"attempt": 0, "last_error": ""}
         self._settle(lease, **values)
+
+    def put_off(self, lease: Lease, seconds: float, why: str) -> None:
+        """Attempts still grow, so that the pauses do, but stop short of quarantine: there is room for a worker to die."""
+        count = min(lease.attempt, MOST_ATTEMPTS - 2)
+        error = shown(why)[:2_000]
+        self._settle(
+            lease, due_at=self._now + min(seconds, LONGEST_WAIT), leased_until=None, attempt=count, last_error=error
+        )
 
     def finish(self, lease: Lease) -> None:
         self._settle(lease, due_at=None, leased_until=None, last_error="")
@@ -140,8 +150,22 @@ class Jobs:
 
     def beat(self, worker: str) -> None:
         table = tables.heartbeats
-        self._connection.execute(delete(table).where(or_(table.c.worker == worker, table.c.at < self._now - 3600.0)))
+        old = or_(table.c.at < self._now - 3600.0, table.c.at > self._now + 60.0)
+        self._connection.execute(delete(table).where(or_(table.c.worker == worker, old)))
         self._connection.execute(insert(table).values(worker=worker, at=self._now))
+
+    def mend_times(self) -> int:
+        found = 0
+        for table in TABLES.values():
+            for column, value in ((table.c.due_at, self._now), (table.c.leased_until, None)):
+                far = and_(table.c.due_at.is_not(None), column > self._now + LONGEST_WAIT)
+                found += self._connection.execute(update(table).where(far).values({column: value})).rowcount
+        return found
+
+    def free_all(self) -> None:
+        for table in TABLES.values():
+            held = and_(table.c.due_at.is_not(None), table.c.leased_until.is_not(None))
+            self._connection.execute(update(table).where(held).values(leased_until=None))
 
     def beats(self, within: float) -> int:
         table = tables.heartbeats

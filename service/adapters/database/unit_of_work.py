@@ -1,9 +1,13 @@
-"""Owns transactions, migrations on start and waking up, for SQLite and PostgreSQL; refuses queries of its own."""
+"""Owns transactions, migrations on start and waking up, for SQLite and PostgreSQL; refuses queries of its own.
+
+A database that cannot be used now (locked, read-only, full, away) raises ``Retry``: nothing that waits on it is to blame.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +18,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 import service
 from service.adapters.database.deliveries import Deliveries
@@ -24,10 +30,15 @@ from service.adapters.database.lineage import Lineage
 from service.adapters.database.models import Models
 from service.adapters.database.notices import Notices
 from service.adapters.database.tokens import Tokens
+from service.domain.errors import Retry
+from service.domain.names import shown
 
 _CHANNEL = "refit_jobs"
 _MIGRATION_LOCK = 0x5EF17
 _SHORTEST_WAIT = 0.05
+_PATIENCE_SECONDS = 20.0
+"""How long one transaction waits for a lock that another has, and for a server that does not answer."""
+_GLANCE_SECONDS = 1.0
 
 
 class UnitOfWork:
@@ -51,7 +62,15 @@ class Database:
         self._url = make_url(url)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         self._engine = (
-            _sqlite(url) if self._is_sqlite else create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+            _sqlite(url)
+            if self._is_sqlite
+            else create_engine(
+                url,
+                pool_size=10,
+                max_overflow=20,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": int(_PATIENCE_SECONDS)},
+            )
         )
         self._changed = threading.Condition()
         self._generation = 0
@@ -60,7 +79,7 @@ class Database:
     @contextlib.contextmanager
     def begin(self) -> Iterator[UnitOfWork]:
         """One transaction: committed when the block ends, rolled back when it raises."""
-        with self._engine.begin() as connection:
+        with _usable(), self._engine.begin() as connection:
             connection.info.pop("work", None)
             yield UnitOfWork(connection)
             work = connection.info.pop("work", False)
@@ -73,7 +92,7 @@ class Database:
         """Return when some job may have become due: a commit here, a notification from elsewhere, or its time."""
         with self._changed:
             seen = self._generation
-        with self._engine.connect() as connection:
+        with _usable(), self._engine.connect() as connection:
             due = Jobs(connection).next_due()
         limit = min(seconds, max(_SHORTEST_WAIT, due)) if due is not None else seconds
         if self._is_sqlite:
@@ -97,7 +116,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema up to date, one process at a time."""
-        with self._migration_lock(), self._engine.begin() as connection:
+        with _usable(), self._migration_lock(), self._engine.begin() as connection:
             if not self._is_sqlite:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             config = _config()
@@ -106,9 +125,24 @@ class Database:
 
     def head(self) -> tuple[str | None, str | None]:
         """The schema revision that the database has, and the one that this version needs."""
-        with self._engine.connect() as connection:
+        with _usable(), self._engine.connect() as connection:
             have = MigrationContext.configure(connection).get_current_revision()
         return have, ScriptDirectory.from_config(_config()).get_current_head()
+
+    def glance(self) -> str:
+        """What keeps this database from being written now, found out within a second or so; ``""``: nothing."""
+        try:
+            with _usable():
+                if self._is_sqlite and self._url.database:
+                    with contextlib.closing(sqlite3.connect(self._url.database, _GLANCE_SECONDS)) as connection:
+                        connection.execute("BEGIN IMMEDIATE")
+                        connection.rollback()
+                else:
+                    with self._engine.connect() as pooled:
+                        pooled.execute(text("SELECT 1"))
+        except Retry as problem:
+            return problem.reason
+        return ""
 
     def close(self) -> None:
         if self._listener is not None:
@@ -117,6 +151,10 @@ class Database:
         self._engine.dispose()
 
     def _listen(self, seconds: float) -> None:
+        with _usable():
+            self._listened(seconds)
+
+    def _listened(self, seconds: float) -> None:
         if self._listener is None or self._listener.closed:
             plain = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
             self._listener = psycopg.connect(plain, autocommit=True)
@@ -138,6 +176,22 @@ class Database:
             yield
 
 
+@contextlib.contextmanager
+def _usable() -> Iterator[None]:
+    """What is wrong with the database and not with the work on it becomes ``Retry``."""
+    try:
+        yield
+    except (DBAPIError, psycopg.OperationalError, sqlite3.OperationalError, NoConnectionFree) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        passing = (
+            not isinstance(error, DBAPIError) or isinstance(error, OperationalError) or error.connection_invalidated
+        )
+        if not passing and not isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+            raise
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise Retry(f"the database cannot be used now: {shown(lines[0])}") from error
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(service.__file__).resolve().parents[1] / "migrations"))
@@ -147,13 +201,13 @@ def _config() -> Config:
 def _sqlite(url: str) -> Engine:
     """WAL, FULL sync, and every transaction IMMEDIATE: a deferred one that writes late fails instead of waiting."""
     engine = create_engine(
-        url, pool_size=10, max_overflow=20, connect_args={"timeout": 60.0, "check_same_thread": False}
+        url, pool_size=10, max_overflow=20, connect_args={"timeout": _PATIENCE_SECONDS, "check_same_thread": False}
     )
 
     @event.listens_for(engine, "connect")
     def _connected(connection: object, _record: object) -> None:
         connection.isolation_level = None  # type: ignore[attr-defined]
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=60000"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
 
     @event.listens_for(engine, "begin")
