@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from service.cli.output import ERROR, fail
+from service.cli.output import ERROR, INTERRUPTED, fail
 from service.domain.errors import InvalidManifest, Refused, Retry
 
 VERBS = {
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail("refit.yaml cannot be used:\n" + "\n".join(f"  {mistake}" for mistake in error.mistakes), ERROR)
     except (Refused, Retry) as error:
         return fail(error.reason, ERROR)
+    except KeyboardInterrupt:  # before the verb's own handling: its family is being imported
+        return INTERRUPTED
     return 0
 
 

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Sequence
 from pathlib import Path
 
+SCHEMA = "refit.schema.json"
+"""Where an editor finds the schema, if somebody has put it beside the manifest: `refit validate --schema` prints it."""
 _STAGES = ("prepare", "preprocess", "featurize", "features", "train", "evaluate", "eval", "score", "test")
 _PLACES = ("", "src", "scripts", "pipeline", "pipelines")
 
@@ -16,7 +18,8 @@ def skeleton(repo: Path) -> str:
     environment = next(
         (n for n in ("requirements.lock", "requirements.txt", "pyproject.toml") if (repo / n).exists()), None
     )
-    lines = ["version: 1", "triggers:", "  push: [main]", "  pull_request: [main]", 'ignore: ["**/*.md"]']
+    lines = [f"# yaml-language-server: $schema=./{SCHEMA}"] if (repo / SCHEMA).is_file() else []
+    lines += ["version: 1", "triggers:", "  push: [main]", "  pull_request: [main]", 'ignore: ["**/*.md"]']
     if environment:
         lines.append(f"environment: {environment}")
     lines += ["pipelines:", f"  {_name(repo.resolve().name)}:", "    backend: local", "    components:"]
