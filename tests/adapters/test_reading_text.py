@@ -29,8 +29,8 @@ def test_includes_and_local_projects() -> None:
     facts = read_requirements(text)
     assert facts.includes == ("base.txt", "c.txt", "more.txt")
     assert [(doubt.what, doubt.widen) for doubt in facts.doubts] == [
-        ("installs ./lib from the repository", "python"),
-        ("installs . from the repository", "python"),
+        ("installs ./lib from the repository", "all"),
+        ("installs . from the repository", "all"),
     ]
 
 

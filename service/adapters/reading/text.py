@@ -18,13 +18,14 @@ _DIGESTS = ("md5", "etag", "checksum", "version_id")
 
 
 def read_requirements(content: bytes) -> TextFacts:
-    """Hash of the lines that pip reads, without comments; the files that they include."""
+    """Hash of the lines that pip reads, without comments; the files that they include. A project in the repository is
+    built by code of its own, from whatever files that reads."""
     text = content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\\\n", " ")
     lines = [" ".join(_COMMENT.sub("", line).split()) for line in text.splitlines()]
     lines = [line for line in lines if line]
     includes = [found.group(1) for line in lines if (found := _INCLUDE.match(line))]
     local = [found.group(1) or found.group(2) for line in lines if (found := _LOCAL.match(line))]
-    doubts = [Doubt(f"installs {path} from the repository", 0, "python") for path in local if "://" not in path]
+    doubts = [Doubt(f"installs {path} from the repository", 0, "all") for path in local if "://" not in path]
     digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
     return TextFacts(digest, tuple(i for i in includes if "://" not in i), tuple(doubts))
 
