@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +18,17 @@ from service.domain.change import Change, FileChange
 from service.domain.closure import trace
 from service.domain.facts import VERSION, Doubt, Evidence, Kind
 from service.domain.inputs import Reading, read_environment, read_input
-from service.domain.names import RepoPath, shown
+from service.domain.links import follow
+from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath, shown
 from service.domain.parameters import select
 from service.domain.pipeline import Component, Manifest, Pipeline, RepositoryInput, UpstreamInput, UriInput
 from service.domain.step_key import Part, PartKind, Parts, key_of
 from service.domain.tree import Tree, parents
+
+_IMPORTABLE = (".py", ".ipynb", ".so", ".pyc", ".pyx", ".zip", ".egg", ".whl")
+_PINNED = re.compile(
+    r"azureml:[^:/@]+:[^:/@]+|[a-z][a-z0-9+.-]*://[^?#]*\?(?:[^#]*&)?versionId=(?!null(?:[&#]|$))[^&#].*"
+)
 
 Flags = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -121,7 +128,7 @@ def reassess(previous: Assessment, change: Change, manifest: Manifest, tree: Tre
 
 def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evidence: Evidence) -> Assessed:
     """Key parts of one component; see :class:`Assessed`."""
-    extra = _extra(pipeline, component, tree, evidence)
+    extra, linked = _extra(pipeline, component, tree, evidence)
     chosen = select(component.params, tree, evidence)
     closure = trace(component.run, extra, chosen.targets, tree, evidence)
     environment = [read_environment(path, tree, evidence) for path in pipeline.environment]
@@ -135,7 +142,10 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
     widened = _widest(doubts, declared=bool(component.paths))
     uris = [source.uri for _, source in component.inputs if isinstance(source, UriInput) and not is_pinned(source.uri)]
     parts = [Part(PartKind.ALGORITHM, "", VERSION), *_declaration(component)]
-    parts += [Part(PartKind.PATH if path in extra else PartKind.SOURCE, path, value) for path, value in closure.files]
+    declared = {*extra, *(follow(path, tree, evidence).path for path in extra)}
+    parts += [
+        Part(PartKind.PATH if path in declared else PartKind.SOURCE, path, value) for path, value in closure.files
+    ]
     parts += [Part(PartKind.PARAMETER, subject, value) for subject, value in chosen.values]
     parts += [Part(PartKind.ENVIRONMENT, path, value) for read in environment for path, value in read.values]
     parts += [Part(PartKind.INPUT, name, _one(reading)) for name, reading in inputs]
@@ -150,17 +160,20 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
         ),
         semantic=closure.looked_up | frozenset(extra),
         raw=frozenset().union(
-            chosen.looked_up, *(r.looked_up for r in environment), *(reading.looked_up for _, reading in inputs)
+            closure.by_bytes,
+            chosen.looked_up,
+            *(r.looked_up for r in environment),
+            *(reading.looked_up for _, reading in inputs),
         ),
         folders=closure.folders,
-        prefixes=tuple(prefix for _, reading in inputs for prefix in reading.prefixes),
+        prefixes=(*linked, *(prefix for _, reading in inputs for prefix in reading.prefixes)),
         widened=widened,
     )
 
 
 def is_pinned(uri: str) -> bool:
-    """Whether a URI names one version for ever (``?versionId=…``, ``azureml:name:3``)."""
-    return "versionId=" in uri or (uri.startswith("azureml:") and uri.count(":") == 2 and "//" not in uri)
+    """Whether a URI names one version for ever (``?versionId=…``, ``azureml:name:3``); S3's version ``null`` does not."""
+    return _PINNED.fullmatch(uri) is not None
 
 
 def _declaration(component: Component) -> Iterator[Part]:
@@ -184,18 +197,33 @@ def _declaration(component: Component) -> Iterator[Part]:
         yield Part(PartKind.DECLARATION, f"with.{name}", value)
 
 
-def _extra(pipeline: Pipeline, component: Component, tree: Tree, evidence: Evidence) -> tuple[RepoPath, ...]:
-    """Files that the component's ``paths`` globs name; ``ignore`` prunes them, and nothing else."""
+def _extra(
+    pipeline: Pipeline, component: Component, tree: Tree, evidence: Evidence
+) -> tuple[tuple[RepoPath, ...], tuple[str, ...]]:
+    """Files that the component's ``paths`` globs name, also below linked folders, and the folders that these links lead
+    to; ``ignore`` prunes the files, and nothing else. A submodule that a glob may look into counts itself."""
     if not component.paths:
-        return ()
+        return (), ()
     wanted, ignored = evidence.matcher(component.paths), evidence.matcher(pipeline.ignore)
-    found = {
-        path
-        for prefix in _roots(component.paths)
-        for path in tree.under(prefix)
-        if wanted(path) and not (pipeline.ignore and ignored(path))
-    }
-    return tuple(sorted(found))
+
+    def counts(path: RepoPath) -> bool:
+        return wanted(path) and not (pipeline.ignore and ignored(path))
+
+    roots = _roots(component.paths)
+    found = {path for root in roots for path in tree.under(root) if counts(path)}
+    linked = []
+    for link in sorted(tree.links):
+        if not any(root.startswith(link) or f"{link}/".startswith(root) for root in roots):
+            continue
+        place = follow(link, tree, evidence)
+        if place.path is None:
+            found |= {link} if not (pipeline.ignore and ignored(link)) else set()
+        elif tree.is_folder(place.path):
+            folder = f"{place.path}/" if place.path else ""
+            linked.append(folder)
+            below = (f"{link}/{path.removeprefix(folder)}" for path in tree.under(folder))
+            found |= {path for path in below if counts(path)}
+    return tuple(sorted(found)), tuple(linked)
 
 
 def _roots(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -204,7 +232,7 @@ def _roots(patterns: Iterable[str]) -> tuple[str, ...]:
     for pattern in patterns:
         if pattern.startswith("!"):
             continue
-        bare = pattern.lstrip("/")
+        bare = pattern.rstrip().lstrip("/")
         literal = bare
         for special in "*?[\\":
             literal = literal.partition(special)[0]
@@ -233,18 +261,18 @@ def _uncertain(
     digest = hashlib.sha256()
     for path in tree.under(""):
         entry = tree.get(path)
-        if entry is not None and counts(path):
+        if entry is not None and counts(path, entry):
             digest.update(f"{entry.mode} {entry.oid} {path}\0".encode("utf-8", "surrogateescape"))
     for path, doubt in doubts:
         if doubt.widen:  # no line number here: a comment above must not change the key
             yield Part(PartKind.UNCERTAIN, f"{path} {doubt.what}", digest.hexdigest())
 
 
-def _counts(widened: str, pipeline: Pipeline, evidence: Evidence) -> Callable[[str], bool]:
-    if widened == "python":
-        return lambda path: path.endswith((".py", ".ipynb"))
+def _counts(widened: str, pipeline: Pipeline, evidence: Evidence) -> Callable[[RepoPath, Entry], bool]:
+    if widened == "python":  # a link or a submodule may hold what is imported
+        return lambda path, entry: path.endswith(_IMPORTABLE) or entry.mode in (SYMLINK, SUBMODULE)
     ignored = evidence.matcher(pipeline.ignore)
-    return lambda path: not (pipeline.ignore and ignored(path))
+    return lambda path, entry: not (pipeline.ignore and ignored(path))
 
 
 def _note(path: RepoPath, doubt: Doubt, declared: bool) -> str:
@@ -292,11 +320,13 @@ class Index:
 
     def candidates(self, change: Change, evidence: Evidence) -> frozenset[Where]:
         """Every component whose parts the change may alter: a superset, never missing one."""
-        found: set[Where] = set(self.everything) if change.files else set()
+        found: set[Where] = set()
+        if change.files:
+            found |= self.everything | self.prefixes.get("", frozenset())
         for file in change.files:
             path = file.path
             found |= self.raw.get(path, frozenset())
-            if path.endswith((".py", ".ipynb")):
+            if path.endswith(_IMPORTABLE):
                 found |= self.python
             if path in self.semantic and not _means_the_same(file, evidence):
                 found |= self.semantic[path]
@@ -338,4 +368,4 @@ def _means_the_same(file: FileChange, evidence: Evidence) -> bool:
 
 
 def _is_link(file: FileChange) -> bool:
-    return any(entry is not None and entry.mode in ("120000", "160000") for entry in (file.old, file.new))
+    return any(entry is not None and entry.mode in (SYMLINK, SUBMODULE) for entry in (file.old, file.new))

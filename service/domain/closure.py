@@ -34,13 +34,15 @@ _Roots = tuple[RepoPath, ...]
 class Closure:
     """The files a component's code consists of, each with its value: mode and semantic hash (Python, notebooks) or OID.
 
-    ``looked_up`` holds every file path asked and ``folders`` every folder whose existence was asked.
+    ``looked_up`` holds every file path asked and ``folders`` every folder whose existence was asked. ``by_bytes`` are the
+    files that count by their OID whatever they are.
     """
 
     files: tuple[tuple[RepoPath, str], ...]
     doubts: tuple[tuple[RepoPath, Doubt], ...]
     looked_up: frozenset[RepoPath]
     folders: frozenset[RepoPath]
+    by_bytes: frozenset[RepoPath] = frozenset()
 
 
 def trace(command: str, extra: Sequence[RepoPath], targets: Sequence[str], tree: Tree, evidence: Evidence) -> Closure:
@@ -284,7 +286,11 @@ class _Search:
             value = entry.oid if fact is None else fact.kept if keep else fact.blanked
             files.append((path, f"{entry.mode} {value}"))
         return Closure(
-            tuple(files), tuple(dict.fromkeys(self._doubts)), frozenset(self._looked_up), frozenset(self._folders)
+            tuple(files),
+            tuple(dict.fromkeys(self._doubts)),
+            frozenset(self._looked_up),
+            frozenset(self._folders),
+            frozenset(self._raw),
         )
 
 
