@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ class _Selection:
         # `train: ${base}` decides about `train.lr` too
         around = [leaf for leaf in facts.leaves if leaf not in chosen and leaf.path == wanted[: len(leaf.path)]]
         for leaf in (*chosen, *around):
-            self.values[_subject(file, ".".join(leaf.path))] = leaf.reading
+            self.values[_subject(file, ".".join(leaf.path))] = _value(leaf)
             self._references(file, facts, leaf, {leaf.path})
         self.targets += [name for path, name in facts.targets if path[: len(wanted)] == wanted]
         elsewhere = self._defaults(file, facts, wanted, posixpath.dirname(file), own=bool(chosen))
@@ -139,7 +140,7 @@ class _Selection:
             if not found:
                 self.values.setdefault(_subject(file, ".".join(target)), ABSENT)
             for other in found:
-                self.values[_subject(file, ".".join(other.path))] = other.reading
+                self.values[_subject(file, ".".join(other.path))] = _value(other)
                 if other.path not in seen:
                     seen.add(other.path)
                     self._references(file, facts, other, seen)
@@ -169,7 +170,7 @@ class _Selection:
             self._judge(path, inner, oid)
             group = tuple(name.strip("/").split("/")[:-1])
             for leaf in inner.leaves:
-                self.values[_subject(path, ".".join(leaf.path))] = leaf.reading
+                self.values[_subject(path, ".".join(leaf.path))] = _value(leaf)
                 self._references(path, inner, leaf, {leaf.path})
                 at = next((at for at in (group + leaf.path, leaf.path) if wanted and at[: len(wanted)] == wanted), None)
                 hit |= at is not None
@@ -184,6 +185,12 @@ def _touches(path: tuple[str, ...], target: tuple[str, ...]) -> bool:
     """One lies below the other, or they are the same."""
     shared = min(len(path), len(target))
     return path[:shared] == target[:shared]
+
+
+def _value(leaf: Leaf) -> str:
+    """Its reading, and its text where the reading does not tell it: a step is given ``1.10`` as written."""
+    told = leaf.reading == leaf.text or leaf.reading.startswith(json.dumps(leaf.text))
+    return leaf.reading if told else f"{leaf.reading} as {json.dumps(leaf.text)}"
 
 
 def _text(facts: ValuesFacts, leaf: Leaf) -> str:
