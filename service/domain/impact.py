@@ -77,15 +77,13 @@ def _spread(pipeline: Pipeline, direct: dict[str, tuple[Reason, ...]], effects: 
 
 
 def _without_effect(change: Change, old: Assessment | None, new: Assessment) -> tuple[RepoPath, ...]:
-    mentioned = {
-        part.subject
-        for side in (old, new)
-        if side is not None
-        for one in side.components.values()
-        for part in one.parts
-    }
-    looked_at = {path for path in (file.path for file in change.files) if path in mentioned}
-    return tuple(file.path for file in change.files if file.path not in looked_at)
+    sides = [one for side in (old, new) if side is not None for one in side.components.values()]
+    looked_at = frozenset(("refit.yaml",)).union(*(one.semantic | one.raw for one in sides))
+    prefixes = tuple({prefix for one in sides for prefix in one.prefixes})
+    widened = any(one.widened for one in sides)
+    return tuple(
+        file.path for file in change.files if not (widened or file.path in looked_at or file.path.startswith(prefixes))
+    )
 
 
 @dataclass(frozen=True, slots=True)
