@@ -41,6 +41,13 @@ def test_a_copy_or_an_edited_move_is_no_rename() -> None:
     assert Change("b", "h", (FileChange("new.py", None, TWO), FileChange("old.py", ONE, None))).renames == ()
 
 
+def test_a_file_that_stays_is_no_side_of_a_rename() -> None:
+    copied_then_edited = (FileChange("copy.py", None, ONE), FileChange("edited.py", ONE, TWO))
+    assert Change("b", "h", copied_then_edited).renames == ()
+    moved_over = (FileChange("here.py", TWO, ONE), FileChange("old.py", ONE, None))
+    assert Change("b", "h", moved_over).renames == ()
+
+
 def test_each_file_that_went_is_the_source_of_one_rename_at_most() -> None:
     files = (FileChange("a", None, ONE), FileChange("b", None, ONE), FileChange("old", ONE, None))
     assert Change("b", "h", files).renames == (("old", "a"),)
