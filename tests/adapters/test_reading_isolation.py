@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -51,16 +50,13 @@ def test_a_killed_process_is_replaced_and_the_blob_read_again() -> None:
         assert process_of(reader) != first
 
 
-def test_a_blob_that_exhausts_the_limits_is_doubted_and_its_neighbours_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "WALL_SECONDS", 1.0)
-    with IsolatedReader() as reader:
+def test_a_process_that_hangs_is_replaced_and_the_blob_read_again() -> None:
+    with IsolatedReader(wall_seconds=10.0) as reader:
         python(reader, b"")
         stopped = process_of(reader)
         os.kill(stopped, 19)  # SIGSTOP: as good as an endless loop
-        started = time.monotonic()
         fact = python(reader, b"import a" + b"#" * 500_000)
-        assert fact.imports == (Import("a"),)  # read again by a fresh process
-        assert 0.9 < time.monotonic() - started < 30
+        assert fact.imports == (Import("a"),)
         assert not Path(f"/proc/{stopped}").exists()
 
 
