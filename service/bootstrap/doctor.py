@@ -11,7 +11,7 @@ from functools import partial
 import uv
 
 from service.adapters.git.host import MirrorHost
-from service.bootstrap.parts import open_database
+from service.bootstrap.parts import make_home, open_database
 from service.domain.errors import Refused
 from service.ports.git_host import GitHost
 from service.settings import Settings
@@ -56,7 +56,7 @@ def _tried(name: str, act: Callable[[], object]) -> Check:
 
 
 def _tried_database(settings: Settings) -> str:
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     with open_database(settings) as store:
         have, want = store.head()
     return f"migrated to {have}" if have == want else f"at {have}; `refit serve` migrates it to {want}"

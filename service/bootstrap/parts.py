@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
+from pathlib import Path
 
 import uv
 
 from service.adapters.backends import BUILT_IN, make_backend
 from service.adapters.database.unit_of_work import Database
+from service.domain.errors import Refused
 from service.domain.facts import Fact, Request
 from service.flow.schedule import Scheduler
 from service.ports.backend import Backend
@@ -18,6 +21,8 @@ from service.ports.store import Queue, Store
 from service.settings import Settings
 from service.worker.handlers import Handlers
 from service.worker.loop import Loop
+
+_PROBE_BYTES = 64 * 1024
 
 
 def version() -> str:
@@ -32,20 +37,64 @@ def version() -> str:
 def database_of_server() -> Iterator[Store]:
     """The server's database alone, for verbs that need nothing else."""
     settings = Settings()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     with open_database(settings) as store:
         yield store
 
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
+    """The database, migrated, beside whoever else uses it."""
     store = Database(settings.database)
     try:
-        if settings.migrate:
-            store.migrate()
+        _migrate(store, settings)
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def serve_database(settings: Settings) -> Iterator[Database]:
+    """The database for the process that serves it: see ``Database.sole``."""
+    store = Database(settings.database)
+    try:
+        with store.sole():
+            _migrate(store, settings)
+            store.take_over()
+            yield store
+    finally:
+        store.close()
+
+
+def _migrate(store: Database, settings: Settings) -> None:
+    if settings.migrate:
+        try:
+            store.migrate()
+        except OSError as error:
+            raise Refused(f"opening the database: {error.filename}: {error.strerror}") from error
+
+
+def make_home(settings: Settings) -> None:
+    """Make the home folder; ``Refused`` says why it cannot be used."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        problem = unwritable(settings.home)
+    except OSError as error:
+        problem = f"{settings.home}: {error.strerror}"
+    if problem:
+        raise Refused(f"starting: {problem}; REFIT_HOME names the folder that Refit keeps its state in")
+
+
+def unwritable(home: Path) -> str:
+    """Why something cannot be written below ``home`` now, tried for real; ``""``: it can."""
+    for folder in (home, home / "local", home / "mirrors"):
+        if folder.is_dir():
+            try:
+                with tempfile.TemporaryFile(dir=folder) as file:
+                    file.write(b"\0" * _PROBE_BYTES)
+            except OSError as error:
+                return f"{folder}: {error.strerror}"
+    return ""
 
 
 def open_backends(settings: Settings) -> dict[str, Backend]:

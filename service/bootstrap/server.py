@@ -15,7 +15,16 @@ from service.adapters.git.host import MirrorHost
 from service.adapters.github.webhook import GitHubWebhooks
 from service.adapters.notifiers.console import Console
 from service.adapters.reading import IsolatedReader
-from service.bootstrap.parts import StoredFacts, make_loop, open_backends, open_database, version
+from service.bootstrap.parts import (
+    StoredFacts,
+    make_home,
+    make_loop,
+    open_backends,
+    serve_database,
+    unwritable,
+    version,
+)
+from service.domain.errors import Retry
 from service.flow.assess import Assessor
 from service.flow.receive import Inbox
 from service.flow.schedule import Scheduler
@@ -41,8 +50,8 @@ class Runtime:
 @contextmanager
 def runtime(settings: Settings) -> Iterator[Runtime]:
     """Everything a server or a worker needs; closed in the reverse order."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with open_database(settings) as store, IsolatedReader() as reading:
+    make_home(settings)
+    with serve_database(settings) as store, IsolatedReader() as reading:
         hosts = MirrorHost(
             settings.home / "mirrors",
             settings.repositories,
@@ -111,12 +120,21 @@ def choices(settings: Settings) -> list[str]:
 
 
 def _ready(made: Runtime) -> dict[str, str]:
-    checks = {"database": "", "migrations": "", "worker": ""}
+    checks = {
+        "database": made.database.glance(),
+        "migrations": "",
+        "worker": "",
+        "home": unwritable(made.settings.home),
+    }
+    if checks["database"]:
+        return checks
     try:
         have, want = made.database.head()
         checks["migrations"] = "" if have == want else f"at {have}, this version needs {want}"
         with made.database.begin() as work:
             checks["worker"] = "" if work.jobs.beats(30.0) else "no worker has been seen for 30 s"
+    except Retry as problem:
+        checks["database"] = problem.reason
     except Exception as error:  # readiness reports whatever is wrong instead of failing itself
         checks["database"] = f"{type(error).__name__}"
     return checks

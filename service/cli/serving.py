@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Annotated
@@ -77,7 +77,9 @@ class _Server(uvicorn.Server):
             messages.print(f"refit listens on {url}", markup=False)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._file.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):  # a second server in this home may have written its own since
+            if json.loads(self._file.read_bytes())["pid"] == os.getpid():
+                self._file.unlink()
         await super().shutdown(sockets)
 
 

@@ -29,6 +29,7 @@ from service.adapters.database.jobs import Jobs
 from service.adapters.database.lineage import Lineage
 from service.adapters.database.models import Models
 from service.adapters.database.notices import Notices
+from service.adapters.database.sole import sole_process
 from service.adapters.database.tokens import Tokens
 from service.domain.errors import Retry
 from service.domain.names import shown
@@ -143,6 +144,22 @@ class Database:
         except Retry as problem:
             return problem.reason
         return ""
+
+    @contextlib.contextmanager
+    def sole(self) -> Iterator[None]:
+        """Serve the database for the block: an SQLite file alone (``Refused`` if somebody else does), PostgreSQL among
+        others. Who is alone need not wait for the leases of a predecessor that was killed."""
+        if not self._is_sqlite or not self._url.database or self._url.database == ":memory:":
+            yield
+            return
+        with sole_process(Path(self._url.database)):
+            yield
+
+    def take_over(self) -> None:
+        """End the leases that a killed predecessor left, inside ``sole`` and once the schema is there."""
+        if self._is_sqlite:
+            with self.begin() as work:
+                work.jobs.free_all()
 
     def close(self) -> None:
         if self._listener is not None:
