@@ -144,7 +144,7 @@ class Stage:
                 apply(self.work, edit)
             self.git("add", "--all")
             self.git("commit", "--quiet", "-m", chapter.message)
-        self.git("push", "--quiet", "origin", "HEAD")
+        self.git("push", "--quiet", "--set-upstream", "origin", "HEAD")
         return self.git("rev-parse", "HEAD")
 
     # the service, from outside ----------------------------------------------------------------------------------------
