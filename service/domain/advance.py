@@ -27,8 +27,10 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """End this attempt and everything it started."""
+    """End this attempt and everything it started. Asked for at every move until it has ended: whoever asked first may
+    have died before the backend heard of it."""
 
+    step: StepRun
     attempt: Attempt
 
 
@@ -117,8 +119,12 @@ class _Move:
             started_at=observation.started_at or attempt.started_at,
             ended_at=observation.ended_at or self.now,
         )
+        made = {artifact.name for artifact in observation.outputs}
+        missing = [name for name in step.ingredients.component.outputs if name not in made]
+        if observation.seen is Seen.SUCCEEDED and missing:  # nothing that reads it could ever start
+            attempt = replace(attempt, seen=Seen.FAILED, error=f"it ended well and left no {', '.join(missing)}")
         step = replace(step, attempts=(*step.attempts[:-1], attempt))
-        match observation.seen:
+        match attempt.seen:
             case Seen.SUCCEEDED:
                 return self._succeeded(step, attempt, observation)
             case Seen.CANCELLED:
@@ -133,9 +139,9 @@ class _Move:
     def _running(self, step: StepRun, attempt: Attempt, observation: Observation | None) -> StepRun:
         if observation is not None and observation.started_at and attempt.started_at != observation.started_at:
             attempt = replace(attempt, started_at=observation.started_at)
-        if self._stops(step) and not attempt.cancelling:
+        if self._stops(step):
             attempt = replace(attempt, cancelling=True)
-            self.actions.append(Cancel(attempt))
+            self.actions.append(Cancel(step, attempt))
         return replace(step, attempts=(*step.attempts[:-1], attempt))
 
     def _stops(self, step: StepRun) -> bool:

@@ -121,27 +121,31 @@ class Driver:
 
     def _act(self, execution: Execution, actions: Sequence[Action], backend: Backend, lease: Lease) -> None:
         """Submit and cancel. A refused submission keeps no handle: the next move asks again and fails the attempt with
-        the refusal's reason."""
+        the refusal's reason. An attempt whose handle was lost in a crash is adopted before it is cancelled."""
         acts = [action for action in actions if isinstance(action, Submit | Cancel)]
         if not acts:
             return
         handles: dict[str, str] = {}
-        refused = False
+        refused = fresh = False
         for act in acts:
+            token = act.attempt.token
             try:
                 if isinstance(act, Submit):
-                    handles[act.attempt.token] = self._submit(execution, act.step, act.attempt, backend)
-                elif act.attempt.handle:
-                    backend.cancel(act.attempt.handle)
+                    fresh = True
+                    handles[token] = self._submit(execution, act.step, act.attempt, backend)
+                else:
+                    handles[token] = act.attempt.handle or self._submit(execution, act.step, act.attempt, backend)
+                    backend.cancel(handles[token])
             except Refused:
-                refused = True
+                refused |= isinstance(act, Submit)
         steps = tuple(
             replace(step, attempts=tuple(_with_handle(attempt, handles) for attempt in step.attempts))
             for step in execution.steps
         )
         with self.store.begin() as work:
             work.executions.save(replace(execution, steps=steps), lease)
-            work.jobs.defer(lease, 0.0 if refused else _FIRST_POLL, counts=False)
+            pause = 0.0 if refused else _FIRST_POLL if fresh else self._pause(execution)
+            work.jobs.defer(lease, pause, counts=False)
 
     def _submit(self, execution: Execution, step: StepRun, attempt: Attempt, backend: Backend) -> str:
         component = step.ingredients.component
