@@ -38,6 +38,14 @@ class Settings(BaseSettings):
     git_protocols: str = Field("https", description="colon-separated transports that git may use")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 chooses a free one")
+    trusted_proxies: str = Field(
+        "", description="addresses or networks, comma-separated, whose X-Forwarded-For is believed; * for any"
+    )
+    calls_per_minute: int = Field(3_000, ge=0, description="API calls and pages for one client; 0: no limit")
+    bad_signatures_per_minute: int = Field(60, ge=0, description="unsigned webhooks answered one by one; 0: no limit")
+    connections: int = Field(500, ge=1, description="connections at once; more are answered 503")
+    receive_seconds: float = Field(20.0, gt=0, description="in which a request, head and body, must have arrived")
+    streams: int = Field(64, ge=0, description="logs followed live at once; more are answered 503")
     slots: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="local steps at once")
     sweep_seconds: float = Field(300.0, gt=0, description="between two looks for branches whose webhook never came")
     audit_seconds: float = Field(

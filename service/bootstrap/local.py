@@ -30,7 +30,8 @@ from service.flow.schedule import Scheduler
 from service.ports.git_host import Repository
 from service.settings import Settings
 from service.web.app import create_app
-from service.web.services import Services
+from service.web.connections import Config
+from service.web.services import Bounds, Services
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,16 @@ def local_history(path: Path) -> Iterator[httpx.Client]:
             open_reading=True,
             version=version(),
             owner=getpass.getuser(),
+            bounds=Bounds(calls_per_minute=0),
         )
-        with _answering(create_app(services)) as http:
+        with _answering(create_app(services), services.bounds) as http:
             yield http
 
 
 @contextmanager
-def _answering(app: FastAPI) -> Iterator[httpx.Client]:
+def _answering(app: FastAPI, bounds: Bounds) -> Iterator[httpx.Client]:
     """The app on a free loopback port for as long as the caller asks it something."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1))
+    server = uvicorn.Server(Config(app, bounds, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run, name="local-history", daemon=True)
     thread.start()
     while not server.started and thread.is_alive():

@@ -31,7 +31,7 @@ from service.flow.schedule import Scheduler
 from service.flow.sweep import Sweeper
 from service.settings import Settings
 from service.web.app import create_app
-from service.web.services import Services
+from service.web.services import Bounds, Services
 from service.worker.chores import Chore, Chores, auditing, sweeping
 
 
@@ -101,7 +101,19 @@ def web(made: Runtime) -> FastAPI:
             ready=lambda: _ready(made),
             open_reading=made.settings.reads_openly,
             version=version(),
+            bounds=bounds(made.settings),
         )
+    )
+
+
+def bounds(settings: Settings) -> Bounds:
+    """How much of this server anybody may take up."""
+    return Bounds(
+        calls_per_minute=settings.calls_per_minute,
+        bad_signatures_per_minute=settings.bad_signatures_per_minute,
+        connections=settings.connections,
+        receive_seconds=settings.receive_seconds,
+        streams=settings.streams,
     )
 
 

@@ -22,6 +22,7 @@ from service.cli.output import ERROR, log_to_stderr, messages, print_json, resul
 from service.domain.errors import Refused
 from service.domain.tokens import SCOPES, new_token
 from service.settings import Settings
+from service.web.connections import Config
 
 app = typer.Typer()
 tokens = typer.Typer(no_args_is_help=True, help="Create, list and revoke API tokens.")
@@ -41,16 +42,12 @@ def serve(
     for line in bootstrap.choices(settings):
         messages.print(line, markup=False, style="dim")
     with bootstrap.runtime(settings) as runtime:
-        config = uvicorn.Config(
+        config = Config(
             bootstrap.web(runtime),
+            bootstrap.bounds(settings),
             host=settings.host,
             port=settings.port,
-            log_config=None,
-            http="h11",  # httptools has no limit on the size of headers
-            h11_max_incomplete_event_size=64 * 1024,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=5,
-            server_header=False,
+            trusted_proxies=settings.trusted_proxies,
         )
         server = _Server(config, runtime)
         with bootstrap.working(runtime) if worker else nullcontext():

@@ -22,6 +22,10 @@ class Rejected(Exception):
 
 
 class WebhookReader(Protocol):
+    def screen(self, headers: Headers) -> None:
+        """Raises ``Rejected`` for what no body could mend, so that its body need not be taken."""
+        ...
+
     def __call__(self, headers: Headers, body: bytes) -> Delivery:
         """The verified delivery; raises ``Rejected``."""
         ...

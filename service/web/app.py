@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from service.web import api, health, openapi, pages, problems, webhooks
 from service.web.around import Around
 from service.web.instruments import Instruments
+from service.web.limiting import Limiter
 from service.web.services import Services
 
 
@@ -34,7 +35,8 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.instruments = Instruments(services.store)
-    app.add_middleware(Around, instruments=app.state.instruments)
+    app.state.limiter = Limiter(services.bounds)
+    app.add_middleware(Around, instruments=app.state.instruments, limiter=app.state.limiter, bounds=services.bounds)
     problems.install(app)
     for router in (webhooks.router, api.router, health.router, pages.router):
         app.include_router(router)

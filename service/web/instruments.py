@@ -31,13 +31,12 @@ class Instruments:
             self._deliveries.labels(outcome)
         self._registry.register(_Stored(store))
 
-    def answered(self, scope: Scope, status: int, seconds: float) -> None:
+    def answered(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         """Count one request under its route's template: paths are without number."""
         route = getattr(scope.get("route"), "path", "") or "none"
         if scope["path"].startswith(f"{API}/") and route != "none":
             route = f"{API}{route.removeprefix(API)}"  # FastAPI's nested routes know only their own part
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._requests.labels(method, route, str(status)).observe(seconds)
+        self._requests.labels(method if method in _METHODS else "other", route, str(status)).observe(seconds)
 
     def delivered(self, outcome: str) -> None:
         self._deliveries.labels(outcome).inc()

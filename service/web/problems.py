@@ -64,6 +64,12 @@ def problem(
     return JSONResponse(body | more, status, headers, media_type=MEDIA_TYPE)
 
 
+def answer_of(error: HTTPException) -> JSONResponse:
+    """The problem document of a raised refusal."""
+    headers = dict(error.headers) if error.headers else None
+    return problem(error.status_code, str(error.detail), error.title if isinstance(error, Problem) else "", headers)
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """These failures, for an operation's description."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -93,5 +99,4 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        headers = dict(error.headers) if error.headers else None
-        return problem(error.status_code, str(error.detail), error.title if isinstance(error, Problem) else "", headers)
+        return answer_of(error)

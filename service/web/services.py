@@ -12,6 +12,17 @@ from service.ports.webhook import WebhookReader
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """What one client, and what all of them together, may take up here. ``0`` of anything per minute: no limit."""
+
+    calls_per_minute: int = 3_000
+    bad_signatures_per_minute: int = 60
+    connections: int = 500
+    receive_seconds: float = 20.0
+    streams: int = 64
+
+
+@dataclass(frozen=True)
 class Services:
     """``ready`` maps check name → what is wrong (``""``: fine). ``open_reading``: reads need no token (loopback only).
     ``owner``: the process is this person's own and everything is allowed in their name (``""``: a token decides)."""
@@ -25,3 +36,4 @@ class Services:
     open_reading: bool
     version: str
     owner: str = ""
+    bounds: Bounds = Bounds()

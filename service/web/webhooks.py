@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from service.ports.webhook import Rejected
 from service.web.auth import services_of
 from service.web.instruments import Instruments
+from service.web.limiting import Limiter
 from service.web.problems import Problem, documented
 
 log = structlog.get_logger("refit.web")
@@ -30,7 +31,7 @@ class Accepted(BaseModel):
     status_code=202,
     operation_id="receiveGithubWebhook",
     summary="Receive a GitHub webhook",
-    responses=documented(400, 401, 413, 415, 503),
+    responses=documented(400, 401, 413, 415, 429, 503),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -44,11 +45,15 @@ async def receive(request: Request) -> Accepted:
     """Verify the signature over the raw bytes and store the delivery with its job; 202 means that it is on disk."""
     services = services_of(request)
     instruments: Instruments = request.app.state.instruments
-    body = await request.body()
     try:
+        services.read_webhook.screen(request.headers.raw)
+        body = await request.body()
         delivery = await asyncio.to_thread(services.read_webhook, request.headers.raw, body)
-    except Rejected:
+    except Rejected as error:
         instruments.delivered("rejected")
+        if error.status == 401:
+            limiter: Limiter = request.app.state.limiter
+            limiter.failed_to_sign(request.scope)
         raise
     try:
         fresh = await asyncio.wrap_future(services.inbox.accept(delivery))

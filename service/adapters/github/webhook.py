@@ -22,6 +22,7 @@ BODY_LIMIT = 25 * 1024 * 1024
 """Bytes: GitHub's own cap."""
 _DIGITS = 400
 _TEXT = 1_000
+_SIGNATURE = re.compile(rb"sha256=[0-9a-f]{64}")
 _GUID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _EVENT = re.compile(r"[a-z_]{1,64}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}")  # managed users have an underscore
@@ -37,6 +38,9 @@ class GitHubWebhooks:
         self._secrets = tuple(secrets)
         self._now = now
 
+    def screen(self, headers: Headers) -> None:
+        _signature(headers)
+
     def __call__(self, headers: Headers, body: bytes) -> Delivery:
         if len(body) > BODY_LIMIT:
             raise Rejected(413, "Body too large", f"A webhook has at most {BODY_LIMIT} bytes.")
@@ -49,12 +53,19 @@ class GitHubWebhooks:
 
 def verify(secrets: Sequence[bytes], headers: Headers, body: bytes) -> None:
     """Compare HMAC-SHA256 of the raw bytes, in constant time, with exactly one signature header; else 401."""
-    given = [value for name, value in headers if name == b"x-hub-signature-256"]
-    if len(given) != 1:
-        raise Rejected(401, "Signature missing", "Exactly one X-Hub-Signature-256 header is needed.")
+    given = _signature(headers)
     expected = [b"sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest().encode() for secret in secrets]
-    if not any([hmac.compare_digest(given[0], one) for one in expected]):  # a list: every secret is compared
+    if not any([hmac.compare_digest(given, one) for one in expected]):  # a list: every secret is compared
         raise Rejected(401, "Signature wrong", "X-Hub-Signature-256 does not match the body under a configured secret.")
+
+
+def _signature(headers: Headers) -> bytes:
+    given = [value for name, value in headers if name == b"x-hub-signature-256"]
+    if len(given) != 1 or not _SIGNATURE.fullmatch(given[0]):
+        raise Rejected(
+            401, "Signature missing", "Exactly one X-Hub-Signature-256 header is needed: sha256=<64 hex digits>."
+        )
+    return given[0]
 
 
 def _single(headers: Headers, name: bytes, form: re.Pattern[str]) -> str:
