@@ -3,6 +3,7 @@ refuses to evaluate any other expression."""
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ class Gate:
 def parse_gate(text: str) -> Gate | str:
     """The gate, or what is wrong with the text."""
     found = _GATE.match(text) if len(text) < 200 else None
-    if not found:
+    if not found or math.isinf(float(found.group(5) or 0)):
         return f"{text[:80]!r} is not a gate such as `rmse < 560` or `rmse <= baseline * 1.01`"
     metric, operator, baseline, factor, number = found.groups()
     return Gate(metric, operator, float(factor or 1.0) if baseline else float(number), bool(baseline))

@@ -47,8 +47,8 @@ def report(execution: Execution) -> Report:
         text += "\n\n| gate | verdict | figures |\n|---|---|---|\n"
         text += "\n".join(f"| {_cell(v.gate)} | {_WORD[v.passed]} | {_cell(v.detail)} |" for v in execution.verdicts)
     errors = [step for step in execution.steps if step.state is State.FAILED]
-    for step in errors:
-        text += f"\n\n`{step.name}` failed:\n\n```\n{error(step).replace('```', '´´´')}\n```"
+    for number, step in enumerate(errors):
+        text += _block(step, (LIMIT - len(text)) // (len(errors) - number))
     return Report(
         execution.id,
         execution.repository,
@@ -58,6 +58,16 @@ def report(execution: Execution) -> Report:
         title,
         text[:LIMIT],
     )
+
+
+def _block(step: StepRun, room: int) -> str:
+    """What a step died of, within so many characters: of a long story the end, which tells the cause."""
+    head, tail = f"\n\n`{step.name}` failed:\n\n```\n", "\n```"
+    said = error(step).replace("```", "´´´")
+    room -= len(head) + len(tail)
+    if room < len(said):
+        said = "…\n" + said[len(said) - max(room - 2, 0) :]
+    return head + said + tail
 
 
 def why(step: StepRun) -> str:
