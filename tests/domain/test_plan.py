@@ -169,6 +169,16 @@ def test_a_result_whose_outputs_are_gone_runs_again_and_says_so() -> None:
     assert detail(plan, "train") == "the outputs of exec-1 can no longer be read"
 
 
+def test_a_loss_is_told_only_of_the_content_that_is_wanted() -> None:
+    history = past(commit())
+    lost = tuple(replace(one, available=False) for one in history.results)
+    plan = planned(commit(train="2"), replace(history, results=lost))
+    assert why(plan, "preprocess") == [("lost", "preprocess")]
+    assert why(plan, "train") == [("source", "train.py")]
+    forgotten = replace(past(commit()), results=past(commit()).results[1:])
+    assert why(planned(commit(), forgotten), "preprocess") == [("first", "preprocess")]
+
+
 def test_another_copy_of_a_lost_result_is_as_good() -> None:
     gone, kept = past(commit()), past(commit(), execution="exec-2")
     lost = tuple(replace(one, available=False) for one in gone.results)
@@ -287,6 +297,10 @@ def test_deciding_with_unknown_outputs_never_names_a_key() -> None:
     step = decide(ingredients(TRAIN), None, History())
     assert (step.decision, step.key) == (RUN, None)
     known = decide(ingredients(TRAIN), {("preprocess", "train"): "d"}, History())
+    waiting = decide(ingredients(TRAIN), None, past(commit()))
+    assert (waiting.decision, [reason.subject for reason in waiting.reasons]) == (PENDING, ["preprocess"])
+    read = {("preprocess", "train"): content("preprocess", "train")}
+    assert decide(ingredients(TRAIN), read, past(commit())).decision is REUSE
     assert known.key == full_key(ingredients(TRAIN).static_key, TRAIN, {("preprocess", "train"): "d"})
 
 
