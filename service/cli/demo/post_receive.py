@@ -5,18 +5,18 @@ Run by git as ``python post_receive.py settings.json``, so it uses the standard 
 
 import hashlib
 import hmac
+import http.client
 import json
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 ZERO = "0" * 40
-PATIENCE = 20.0
+PATIENCE = 90.0
 
 
 def payload(repository: str, before: str, after: str, ref: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def deliver(settings: Mapping[str, str], body: bytes) -> None:
             request = urllib.request.Request(settings["url"], body, headers)  # noqa: S310 – the stage gave this URL
             with urllib.request.urlopen(request, timeout=10):  # noqa: S310
                 return
-        except urllib.error.URLError as error:
+        except (OSError, http.client.HTTPException) as error:  # also a connection that ends before its answer
             if time.monotonic() > deadline:
                 sys.exit(f"the webhook was not accepted: {error}")
             time.sleep(0.2)
