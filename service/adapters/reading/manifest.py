@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from service.adapters.reading import schema
+from service.adapters.reading.globs import compile_globs
 from service.domain.errors import InvalidManifest, Mistake
 from service.domain.gates import parse_gate
 from service.domain.pipeline import (
@@ -34,7 +35,11 @@ _URI = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|azureml:)")
 _DOTTED = re.compile(r"^([A-Za-z][\w-]*)\.([A-Za-z][\w-]*)$")
 _TIMEOUT = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhd]?)$")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_STAND_INS: dict[str | int, object] = {"version": 1, "run": "script.py"}
+_STAND_INS: dict[str | int, object] = {
+    "version": 1,
+    "run": "script.py",
+    "components": {"component": {"run": "script.py"}},
+}
 _MODELS: dict[str, type] = {
     "": schema.Document,
     "triggers": schema.Triggers,
@@ -66,19 +71,39 @@ def _shaped(value: dict[str, Any], mistakes: list[Mistake]) -> schema.Document |
         try:
             return schema.Document.model_validate(value)
         except ValidationError as invalid:
+            told: dict[tuple[str | int, ...], Any] = {}
             for error in invalid.errors(include_url=False):
-                place = tuple(
-                    part for part in error["loc"] if not str(part).startswith(("constrained-", "list[", "str", "int"))
-                )
-                if not look:
-                    mistakes.append(Mistake(".".join(map(str, place)), _words(error, place)))
+                if not _of_the_other_form(error, value):
+                    told.setdefault(_place(error, value), error)  # each branch of a union has one at the same place
+            if not look:
+                mistakes += [Mistake(".".join(map(str, place)), _words(error, place)) for place, error in told.items()]
+            for place in reversed(told):  # backwards: the places in a list before the one cut out stay what they are
                 value = _with(value, place, _STAND_INS[place[-1]]) if _needed(place) else _without(value, place)
     return None
 
 
+def _place(error: Any, value: Any) -> tuple[str | int, ...]:
+    """Where in the document an error is: pydantic's own names, for the branches of a union, are left out."""
+    place: list[str | int] = []
+    for part in error["loc"]:
+        known = part in value if isinstance(value, dict) else isinstance(value, list) and part in range(len(value))
+        if known or part == "[key]" or (error["type"] == "missing" and part == error["loc"][-1]):
+            place.append(part)
+        value = value[part] if known else value
+    return tuple(place)
+
+
+def _of_the_other_form(error: Any, value: Any) -> bool:
+    """``environment`` is one file or a list of them; what is wrong with the form that it has not is no mistake."""
+    if error["loc"][0] != "environment" or len(error["loc"]) < 2:
+        return False
+    return str(error["loc"][1]).startswith("list[") != isinstance(value["environment"], list)
+
+
 def _needed(place: Sequence[str | int]) -> bool:
     """Whether the rest cannot be judged without some value here."""
-    return place == ("version",) or (len(place) == 5 and place[2] == "components" and place[-1] == "run")
+    in_pipeline = len(place) > 2 and place[0] == "pipelines" and place[2] == "components"
+    return place == ("version",) or (in_pipeline and (len(place) == 3 or (len(place) == 5 and place[-1] == "run")))
 
 
 def _words(error: Any, place: Sequence[str | int]) -> str:
@@ -103,7 +128,8 @@ def _unknown_key(key: str, place: Sequence[str | int]) -> str:
     if len(place) == 1:
         model = _MODELS[""]
     else:
-        model = _MODELS.get(str(place[-3]) if len(place) >= 3 else "", _MODELS.get(str(place[-2]), _MODELS[""]))
+        inside = _MODELS.get(str(place[-2]), _MODELS[""])
+        model = _MODELS.get(str(place[-3]), inside) if len(place) > 2 else inside
     names = [field.alias or name for name, field in model.model_fields.items()]  # type: ignore[attr-defined]
     return f"unknown key{_nearest(key, names)}"
 
@@ -146,6 +172,15 @@ def _declared(value: dict[str, Any]) -> dict[str, set[str]]:
     return found
 
 
+def _needed_by_each_other(upstream: Mapping[str, Collection[str]]) -> list[str]:
+    """Without those that merely need a member of the cycle."""
+    members = dict(upstream)
+    while idle := members.keys() - {need for needs in members.values() for need in needs}:
+        for name in idle:
+            del members[name]
+    return list(members)
+
+
 class _Meaning:
     """Judges references, cycles, gates and names; collects into the shared list."""
 
@@ -164,9 +199,11 @@ class _Meaning:
         components = {
             c: self._component(f"{at}.components.{c}", name, c, one, raw) for c, one in raw.components.items()
         }
-        order, cycle = in_order({c: one.upstream for c, one in components.items()})
-        if cycle:
+        order, left = in_order({c: one.upstream for c, one in components.items()})
+        if left:
+            cycle = _needed_by_each_other({c: components[c].upstream for c in left})
             self._wrong(f"{at}.components", f"these need each other in a cycle: {', '.join(cycle)}")
+        self._globs("ignore", document.ignore)
         environment = document.environment if isinstance(document.environment, list) else [document.environment]
         return Pipeline(
             name=name,
@@ -175,7 +212,7 @@ class _Meaning:
             environment=tuple(environment),
             ignore=tuple(document.ignore),
             gates=self._gates(f"{at}.gates", raw.gates),
-            register=self._registration(f"{at}.register", raw),
+            register=self._registration(f"{at}.register", name, raw),
         )
 
     def _component(
@@ -185,6 +222,7 @@ class _Meaning:
         names = [*raw.inputs, *raw.outputs, *(["metrics"] if raw.metrics else [])]
         for repeated in sorted({n for n in names if names.count(n) > 1}):
             self._wrong(at, f"{repeated!r} names two inputs or outputs, and each becomes a flag")
+        self._globs(f"{at}.paths", raw.paths)
         extra = raw.with_.model_extra or {}
         for key, value in extra.items():
             if isinstance(value, dict | list):
@@ -233,11 +271,20 @@ class _Meaning:
                 self._wrong(f"{at}.{number}", problem)
         return tuple(raw)
 
-    def _registration(self, at: str, raw: schema.Pipeline) -> Registration | None:
+    def _globs(self, at: str, patterns: Sequence[str]) -> None:
+        for number, pattern in enumerate(patterns):
+            try:
+                compile_globs([pattern])
+            except ValueError:
+                self._wrong(f"{at}.{number}", f"{pattern!r} is not a pattern as in .gitignore")
+
+    def _registration(self, at: str, pipeline: str, raw: schema.Pipeline) -> Registration | None:
         if raw.register_ is None:
             return None
         component, _, output = raw.register_.model.partition(".")
         made = raw.components.get(component)
+        if not self._declared.get(pipeline):  # which is a mistake already
+            return None
         if made is None:
             self._wrong(f"{at}.model", f"no component {component!r}{_nearest(component, raw.components)}")
         elif output not in made.outputs:
