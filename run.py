@@ -54,20 +54,21 @@ def uv() -> str:
 
 
 def python(name: str) -> Path:
-    """The interpreter of .venv, synced from a lock when its hash is not in the stamp; dev contains base, so never back."""
+    """The interpreter of .venv, synced from a lock when the stamp does not name it; dev contains base, so never back."""
     interpreter, stamp = ROOT / ".venv" / "bin" / "python", ROOT / ".venv" / "refit.stamp"
-    locks = {each: ROOT / "requirements" / f"{each}.lock" for each in ("base", "dev")}
-    wanted = {each: hashlib.sha256(path.read_bytes()).hexdigest() for each, path in locks.items()}
     have = stamp.read_text() if stamp.exists() and interpreter.exists() else ""
-    if have and have in (wanted["dev"], wanted[name]):
+    name = "dev" if have.startswith("dev ") else name
+    lock = ROOT / "requirements" / f"{name}.lock"
+    wanted = f"{name} {hashlib.sha256(lock.read_bytes()).hexdigest()}"
+    if have == wanted:
         return interpreter
-    print(f"run.py: preparing .venv from {locks[name].relative_to(ROOT)}", file=sys.stderr, flush=True)
+    print(f"run.py: preparing .venv from {lock.relative_to(ROOT)}", file=sys.stderr, flush=True)
     if not interpreter.exists():
         run("making .venv", uv(), "venv", "--quiet", "--clear", "--python", sys.executable, ROOT / ".venv")
     stamp.unlink(missing_ok=True)  # an interrupted sync must not pass for a finished one
-    sync = ["pip", "sync", "--quiet", "--require-hashes", "--python", interpreter, locks[name]]
-    run(f"installing {locks[name].name}", uv(), *sync, **registry())
-    stamp.write_text(wanted[name])
+    sync = ["pip", "sync", "--quiet", "--require-hashes", "--python", interpreter, lock]
+    run(f"installing {lock.name}", uv(), *sync, **registry())
+    stamp.write_text(wanted)
     return interpreter
 
 
