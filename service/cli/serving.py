@@ -50,6 +50,9 @@ def serve(
             trusted_proxies=settings.trusted_proxies,
         )
         server = _Server(config, runtime)
+        # When it is done, uvicorn raises the signal that ended it once more; by default that would end the process right
+        # there, with the work still in hand.
+        signal.signal(signal.SIGTERM, server.handle_exit)
         with bootstrap.working(runtime) if worker else nullcontext():
             server.run()
     if not server.started:
