@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.domain.command import Command, parse_command
-from service.domain.facts import Doubt, Evidence, Import, Kind, PythonFacts
+from service.domain.facts import FROM_FILE, INSTANTIATES, Doubt, Evidence, Import, Kind, PythonFacts
 from service.domain.links import Destination, follow
 from service.domain.names import Entry, RepoPath
 from service.domain.tree import Tree
@@ -22,6 +22,7 @@ _SUFFIXES = (".abi3.so", ".so", ".py", ".pyc")
 _COMPILED = (".so", ".pyc")
 _STARTUP = ("sitecustomize", "usercustomize")
 _DEEPEST_NAME = 100
+_CYTHON = ".pyx"
 
 _Name = tuple[str, ...]
 """A module's dotted name, split. A first segment ``/src/tools`` stands for a folder taken as a package: code that is run
@@ -54,7 +55,7 @@ def trace(command: str, extra: Sequence[RepoPath], targets: Sequence[str], tree:
     for path in extra:
         search.include(path, roots)
     for target in targets:
-        search.dotted(target, roots)
+        search.target(target, roots)
     search.run()
     return search.closure()
 
@@ -92,6 +93,7 @@ class _Search:
         self._looked_up: set[RepoPath] = set()
         self._folders: set[RepoPath] = set()
         self._packages: dict[tuple[_Roots, _Name], _Roots] = {}
+        self._has_targets = False
         self._inits: dict[tuple[_Roots, _Name], RepoPath] = {}
         self._path: _Roots = ("", "src") if self._is_folder("src") else ("",)
 
@@ -112,6 +114,7 @@ class _Search:
             if command.opaque and at is not None:
                 self._raw.add(at)  # whatever reads it may mind its comments too
             self.include(word, roots)
+            self._everything_in(word, roots)
         return roots
 
     def _main(self, script: RepoPath) -> _Roots:
@@ -137,13 +140,21 @@ class _Search:
         at = follow(script, self._tree, self._evidence).path
         return (posixpath.dirname(script if at is None else at), *self._path)
 
-    def dotted(self, name: str, roots: _Roots) -> None:
-        """Import ``a.b.C``: every prefix that is a module."""
+    def target(self, name: str, roots: _Roots) -> None:
+        """Import what Hydra's ``_target_`` names: every prefix of ``a.b.C`` that is a module."""
+        self._has_targets = True
         self._import(roots, tuple(name.split(".")))
 
     def include(self, path: RepoPath, roots: _Roots) -> RepoPath | None:
         """Take a file into the closure by its path, through links; ``None`` if it is not there."""
         return self._take(path, roots, ("/" + posixpath.dirname(posixpath.normpath(path)),))
+
+    def _everything_in(self, folder: RepoPath, roots: _Roots) -> None:
+        """A folder that the command is given: every file below counts."""
+        place = self._follow(folder)
+        if place.path and self._is_folder(place.path):
+            for path in self._tree.under(place.path + "/"):
+                self.include(path, roots)
 
     # lookups ----------------------------------------------------------------------------------------------------------
 
@@ -185,16 +196,21 @@ class _Search:
     def run(self) -> None:
         while self._waiting:
             at = self._waiting.popleft()
-            if at.path.endswith(_COMPILED):
-                self._doubts.append((at.path, Doubt("is compiled: what it imports cannot be seen", widen="python")))
+            if at.path.endswith((*_COMPILED, _CYTHON)):
+                what = "is compiled" if at.path.endswith(_COMPILED) else "is Cython"
+                self._doubts.append((at.path, Doubt(f"{what}: what it imports cannot be seen", widen="python")))
             fact = self._evidence.fact(at.kind, self._found[at.path].oid) if at.kind else None
             if isinstance(fact, PythonFacts):
                 self._facts[at.path] = fact
-                self._doubts += [(at.path, doubt) for doubt in fact.doubts]
+                self._doubts += [(at.path, doubt) for doubt in fact.doubts if not self._is_answered(doubt)]
                 for one in fact.imports:
                     self._follow_import(at, one)
                 for script in fact.scripts:
                     self._script(at, script)
+
+    def _is_answered(self, doubt: Doubt) -> bool:
+        """What Hydra instantiates is known where the declared parameters name it."""
+        return doubt.what == INSTANTIATES and self._has_targets
 
     def _follow_import(self, at: _Reached, one: Import) -> None:
         base = _climb(at.package, one.level - 1) if one.level else ()
@@ -261,25 +277,28 @@ class _Search:
                     return (stem,)
             if any(self._take(stem + suffix, roots, name[:-1]) is not None for suffix in _SUFFIXES):
                 return ()
-            self._take(stem + ".pyx", roots, name[:-1])  # Cython source: counts, but wins over nothing
+            self._take(stem + _CYTHON, roots, name[:-1])  # Cython source: counts, but wins over nothing
             if is_folder:
                 portions.append(stem)
         return tuple(portions)
 
     def _script(self, at: _Reached, script: str) -> None:
-        """A file that the code runs by a literal path: from the root, or beside the file that names it. It may be run in
-        place (``runpy``, ``exec``) or as a program with a ``sys.path`` of its own: both count."""
-        for place in ("", posixpath.dirname(at.path)):
-            path = posixpath.normpath(posixpath.join(place, script))
-            if self.include(path, at.roots) is not None:
-                self._as_program(path)
-                return
-        self._doubts.append((at.path, Doubt(f"runs {script}, which is not where it is looked for", widen="python")))
+        """A file that the code runs by a literal path: from the root, or beside the file that names it; if it is in both
+        places, either may be meant. It may be run in place (``runpy``, ``exec``) or as a program with a ``sys.path`` of
+        its own: both count."""
+        paths = dict.fromkeys(posixpath.normpath(path) for path in _places(at.path, script))
+        found = [path for path in paths if self.include(path, at.roots) is not None]
+        for path in found:
+            self._as_program(path)
+        if not found:
+            self._doubts.append((at.path, Doubt(f"runs {script}, which is not where it is looked for", widen="python")))
 
     # the answer -------------------------------------------------------------------------------------------------------
 
     def closure(self) -> Closure:
         keep = any(fact.reads_docstrings for fact in self._facts.values())
+        if any(fact.reads_source for fact in self._facts.values()):
+            self._raw.update(self._facts)
         files = []
         for path, entry in sorted(self._found.items()):
             fact = None if path in self._raw else self._facts.get(path)
@@ -292,6 +311,13 @@ class _Search:
             frozenset(self._folders),
             frozenset(self._raw),
         )
+
+
+def _places(source: RepoPath, path: str) -> tuple[RepoPath, ...]:
+    """Where a path in a file's code may lead: on from the file itself, or from the root and from beside the file."""
+    if path.startswith(FROM_FILE):
+        return (posixpath.join(source, path.removeprefix(FROM_FILE)),)
+    return (path, posixpath.join(posixpath.dirname(source), path))
 
 
 def _climb(package: _Name, levels: int) -> _Name | None:

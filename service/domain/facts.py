@@ -16,6 +16,14 @@ VERSION = f"{ALGORITHM}/py{sys.version_info.major}.{sys.version_info.minor}"
 """Part of every step key and of every stored fact: ``ast`` differs between Python versions, our rules between ours."""
 
 
+FROM_FILE = "__file__/"
+"""Starts a path in code that leads on from the file itself: ``__file__/../a.txt`` lies beside it."""
+
+
+INSTANTIATES = "instantiates what a configuration names"
+"""The doubt that declared parameters with a ``_target_`` answer."""
+
+
 class Kind(StrEnum):
     """How a blob is to be read."""
 
@@ -54,7 +62,8 @@ class PythonFacts:
 
     ``reads_docstrings``: something in it can observe a docstring. ``exports``: ``__all__`` as far as it is literal, with
     ``*`` if it is computed.
-    ``scripts``: literal paths of Python files that it runs or executes. ``doubts``: see :class:`Doubt`.
+    ``scripts``: literal paths of Python files that it runs or executes; one that starts with ``__file__`` leads on from
+    the file itself. ``reads_source``: something in it can observe source text. ``doubts``: see :class:`Doubt`.
     """
 
     kept: str
@@ -64,6 +73,7 @@ class PythonFacts:
     scripts: tuple[str, ...] = ()
     reads_docstrings: bool = False
     doubts: tuple[Doubt, ...] = ()
+    reads_source: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""Owns the imports of Python source that the running interpreter cannot parse, by tree-sitter; refuses semantic hashes."""
+"""Owns the imports of Python source that the running interpreter cannot parse, and what it consists of, by tree-sitter; refuses
+to hash it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _SUSPICIOUS = (
 
 def read_imports(source: bytes) -> tuple[list[Import], list[Doubt]]:
     """Every import statement; a doubt if the grammar fails too, or if something looks like a dynamic import."""
-    root = Parser(Language(tree_sitter_python.language())).parse(source).root_node
+    root = _root(source)
     imports = [one for node in _walk(root) for one in _imports(node)]
     doubts = []
     if root.has_error:
@@ -26,6 +27,49 @@ def read_imports(source: bytes) -> tuple[list[Import], list[Doubt]]:
     elif found := [word.decode() for word in _SUSPICIOUS if word in source]:
         doubts.append(Doubt(f"is newer than the running Python and mentions {', '.join(found)}", 0, "all"))
     return imports, doubts
+
+
+def meaning(source: bytes) -> list[str] | None:
+    """Tokens and brackets around them, without layout; comments are tokens that start with ``#``, and no others do.
+    ``None`` if the grammar does not know this source."""
+    root = _root(source)
+    if root.has_error:
+        return None
+    found: list[str] = []
+    waiting: list[Node | None] = [root]
+    while waiting:
+        node = waiting.pop()
+        if node is None:
+            found.append(")")
+        elif node.type == "comment":
+            found.append(_source(node))
+        elif not node.children or _hides_text(node, source):
+            found.append(f"{node.type} {_source(node)}")
+        else:
+            found.append(f"({node.type}")
+            waiting.append(None)
+            waiting += reversed(node.children)
+    return found
+
+
+def _root(source: bytes) -> Node:
+    return Parser(Language(tree_sitter_python.language())).parse(source).root_node
+
+
+def _hides_text(node: Node, source: bytes) -> bool:
+    """Whether something other than layout lies between its children: then only its whole text tells what it is."""
+    if node.type == "string":
+        return True
+    at = node.start_byte
+    for child in node.children:
+        if source[at : child.start_byte].strip(b" \t\r\n\f\\"):
+            return True
+        at = child.end_byte
+    return bool(source[at : node.end_byte].strip(b" \t\r\n\f\\"))
+
+
+def _source(node: Node) -> str:
+    return (node.text or b"").decode("utf-8", "surrogateescape")
 
 
 def _walk(root: Node) -> Iterator[Node]:
