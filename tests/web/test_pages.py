@@ -38,6 +38,7 @@ PAGES = {
     "lineage of a model": "/lineage?model=price/1",
     "lineage of a commit": f"/lineage?commit={README}",
     "lineage of a metric": f"/lineage?result={FIRST}.evaluate.1&metric=rmse",
+    "models": "/models",
     "trends": "/trends",
     "trends of a hostile branch": f"/trends?branch={HOSTILE}",
 }
