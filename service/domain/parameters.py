@@ -63,6 +63,7 @@ class _Selection:
     doubts: list[tuple[RepoPath, Doubt]] = field(default_factory=list)
     _flagged: set[tuple[RepoPath, tuple[str, ...]]] = field(default_factory=set)
     _owners: dict[str, tuple[RepoPath, tuple[str, ...]]] = field(default_factory=dict)
+    _search_path: list[str] = field(default_factory=list)
     composed: set[tuple[RepoPath, tuple[str, ...]]] = field(default_factory=set)
 
     def add(self, file: RepoPath, key: str) -> None:
@@ -74,15 +75,20 @@ class _Selection:
             return
         wanted = tuple(key.split(".")) if key else ()
         self._judge(file, facts, oid)
-        chosen = [leaf for leaf in facts.leaves if leaf.path[: len(wanted)] == wanted]
-        for leaf in chosen:
-            self._flag(file, _text(facts, leaf), leaf.path, wanted)
+        chosen = []
+        for leaf in facts.leaves:
+            length = _reach(leaf.path, wanted, key)
+            if length is not None:
+                chosen.append(leaf)
+                self._flag(file, _text(facts, leaf), leaf.path, leaf.path[:length])
         # `train: ${base}` decides about `train.lr` too
         around = [leaf for leaf in facts.leaves if leaf not in chosen and leaf.path == wanted[: len(leaf.path)]]
         for leaf in (*chosen, *around):
-            self.values[_subject(file, ".".join(leaf.path))] = _value(leaf)
+            self.values[_subject(file, _key(leaf.path))] = _value(leaf)
             self._references(file, facts, leaf, {leaf.path})
-        self.targets += [name for path, name in facts.targets if path[: len(wanted)] == wanted]
+        for path, name in facts.targets:
+            if path[: len(wanted)] == wanted:
+                self._target(file, facts, path, name)
         elsewhere = self._defaults(file, facts, wanted, posixpath.dirname(file), own=bool(chosen))
         if not chosen:
             self.values.setdefault(_subject(file, key), "{}" if not wanted else ABSENT)
@@ -138,15 +144,53 @@ class _Selection:
             target = _resolved(text, leaf.path)
             found = [other for other in facts.leaves if _touches(other.path, target)]
             if not found:
-                self.values.setdefault(_subject(file, ".".join(target)), ABSENT)
+                self.values.setdefault(_subject(file, _key(target)), ABSENT)
             for other in found:
-                self.values[_subject(file, ".".join(other.path))] = _value(other)
+                self.values[_subject(file, _key(other.path))] = _value(other)
                 if other.path not in seen:
                     seen.add(other.path)
                     self._references(file, facts, other, seen)
         if "${" in _REFERENCE.sub("", leaf.text):
             self.doubts.append((file, Doubt(f"{leaf.text} names a parameter that is computed")))
             self._all_of(file)
+
+    def _named(self, file: RepoPath, facts: ValuesFacts) -> list[str]:
+        """The defaults' names; ``${db}`` in one is the option that another one chooses for the group ``db``."""
+        chosen = {group: option for group, _, option in (name.strip("/").rpartition("/") for name in facts.defaults)}
+        named = []
+        for name in facts.defaults:
+            plain = _REFERENCE.sub(lambda found: chosen.get(found.group(1).strip(), found.group()), name)
+            if "${" in plain:
+                self.doubts.append((file, Doubt(f"the default {name} is computed", widen="all")))
+            else:
+                named.append(plain)
+        return named
+
+    def _included(self, file: RepoPath, facts: ValuesFacts, name: str, top: RepoPath) -> RepoPath | None:
+        """The file that one of Hydra's defaults names: beside this file, or from the top-level file's folder if absolute,
+        or else in a folder of Hydra's search path, if there is such a file."""
+        first = _beside(top if name.startswith("/") else posixpath.dirname(file), name)
+        self._search_path += [leaf.text for leaf in facts.leaves if leaf.path[:2] == ("hydra", "searchpath")]
+        if first is None or self._read(first)[1] is not None:
+            return first
+        for place in dict.fromkeys(self._search_path):
+            scheme, _, folder = place.partition("://")
+            folders = [folder] if scheme == "file" else [folder.replace(".", "/"), f"src/{folder.replace('.', '/')}"]
+            for path in (_beside(one, name) for one in folders if not one.startswith("/")):
+                if path is not None and self._read(path)[1] is not None:
+                    return path
+        return first
+
+    def _target(self, file: RepoPath, facts: ValuesFacts, path: tuple[str, ...], name: str) -> None:
+        """What Hydra would import for a ``_target_``, which may be written as a reference, or name what a function of
+        Hydra's imports in its turn."""
+        found = _text(facts, Leaf((*path, "_target_"), name, ""))
+        if "${" in found:
+            self.doubts.append((file, Doubt(f"the target {name} is computed", widen="python")))
+            return
+        self.targets.append(found)
+        if found.startswith("hydra.utils.get_"):
+            self.targets += [_text(facts, leaf) for leaf in facts.leaves if leaf.path == (*path, "path")]
 
     def _all_of(self, file: RepoPath) -> None:
         _, oid = self._read(file)
@@ -158,8 +202,8 @@ class _Selection:
         """Hydra composes these files into this one, and may put them at another key than their folder says: all of their
         leaves count. Whether one of them has the wanted key; it becomes a flag unless the file has values of its ``own``."""
         hit = False
-        for name in facts.defaults:
-            path = _included(file, name, top)
+        for name in self._named(file, facts):
+            path = self._included(file, facts, name, top)
             if path is None or (path, wanted) in self.composed:
                 continue
             self.composed.add((path, wanted))
@@ -170,15 +214,38 @@ class _Selection:
             self._judge(path, inner, oid)
             group = tuple(name.strip("/").split("/")[:-1])
             for leaf in inner.leaves:
-                self.values[_subject(path, ".".join(leaf.path))] = _value(leaf)
+                self.values[_subject(path, _key(leaf.path))] = _value(leaf)
                 self._references(path, inner, leaf, {leaf.path})
                 at = next((at for at in (group + leaf.path, leaf.path) if wanted and at[: len(wanted)] == wanted), None)
                 hit |= at is not None
                 if at is not None and not own:
                     self._flag(path, _text(inner, leaf), at, wanted)
-            self.targets += [target for _, target in inner.targets]
+            for at, target in inner.targets:
+                self._target(path, inner, at, target)
             hit |= self._defaults(path, inner, wanted, top, own=own)
         return hit
+
+
+def _beside(folder: RepoPath, name: str) -> RepoPath | None:
+    """The file of a folder that a default names; ``None`` outside the repository."""
+    path = posixpath.normpath(posixpath.join(folder, name.lstrip("/")))
+    if path.startswith("../"):
+        return None
+    return path if path.endswith((".yaml", ".yml")) else f"{path}.yaml"
+
+
+def _reach(path: tuple[str, ...], wanted: tuple[str, ...], key: str) -> int | None:
+    """How many segments of a leaf's path the wanted key takes up, if the leaf is at the key or below it. A key may have
+    dots of its own: ``train.lr`` may be the one key of a flat file."""
+    if path[: len(wanted)] == wanted:
+        return len(wanted)
+    if not any("." in segment for segment in path):
+        return None
+    return next((length for length in range(1, len(path) + 1) if ".".join(path[:length]) == key), None)
+
+
+def _key(path: tuple[str, ...]) -> str:
+    return ".".join(json.dumps(segment) if "." in segment else segment for segment in path)
 
 
 def _touches(path: tuple[str, ...], target: tuple[str, ...]) -> bool:
@@ -211,15 +278,6 @@ def _resolved(text: str, at: tuple[str, ...]) -> tuple[str, ...]:
     dots = len(text) - len(text.lstrip("."))
     names = tuple(re.sub(r"\[(\w+)\]", r".\1", text[dots:]).split("."))
     return (*at[: max(0, len(at) - dots)], *names) if dots else names
-
-
-def _included(file: RepoPath, name: str, top: RepoPath) -> RepoPath | None:
-    """The file that one of Hydra's defaults names: beside this file, or from the top-level file's folder if absolute."""
-    folder = top if name.startswith("/") else posixpath.dirname(file)
-    path = posixpath.normpath(posixpath.join(folder, name.lstrip("/")))
-    if path.startswith("../"):
-        return None
-    return path if path.endswith((".yaml", ".yml")) else f"{path}.yaml"
 
 
 def _subject(file: RepoPath, key: str) -> str:

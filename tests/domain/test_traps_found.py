@@ -5,39 +5,14 @@ Every case is judged from nothing and from the neighbour, which must agree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
 from service.adapters.reading import IsolatedReader
-from service.domain.pipeline import Manifest
-from tests.builders import Content
-from tests.planning import assessed, reassessed, single
+from tests.judge import Judge
+from tests.planning import single
 
 ONE, TWO = "x = 1\n", "x = 2\n"
 SCRIPT = "src/train.py"
-Files = Mapping[str, Content]
-
-
-class Judge:
-    """Whether a step that had run on one tree runs again on the next."""
-
-    def __init__(self, reader: IsolatedReader) -> None:
-        self._reader = reader
-
-    def runs(self, before: Files, after: Files, declared: Manifest | None = None, then: Manifest | None = None) -> bool:
-        """``after`` holds what differs from ``before``."""
-        old = declared or single(SCRIPT)
-        new, head = then or old, {**before, **after}
-        was, now = assessed(old, before, self._reader), assessed(new, head, self._reader)
-        assert reassessed(was, before, new, head, self._reader).components == now.components
-        assert reassessed(now, head, old, before, self._reader).components == was.components
-        return (
-            was.components["p", "train"].ingredients.static_key != now.components["p", "train"].ingredients.static_key
-        )
-
-    def notes(self, files: Files, declared: Manifest | None = None) -> tuple[str, ...]:
-        return assessed(declared or single(SCRIPT), files, self._reader).components["p", "train"].ingredients.notes
 
 
 @pytest.fixture

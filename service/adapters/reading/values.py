@@ -18,6 +18,7 @@ from service.domain.facts import Doubt, Leaf, ValuesFacts
 _MOST_NODES, _DEEPEST, _MOST_ALIASES = 50_000, 100, 2_000
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
+_CONTAINERS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _Path = tuple[str, ...]
 
 
@@ -90,7 +91,8 @@ def pairs(node: yaml.MappingNode, budget: list[int], odd: list[str]) -> Iterator
 
 
 class _Flattened:
-    """Leaves in document order, with a budget that merge bombs exhaust."""
+    """Leaves in document order, with a budget that merge bombs exhaust. A key that is no plain text is told with the
+    values below it: their path alone does not tell ``{0: x}`` from ``{"0": x}`` and ``[x]``."""
 
     def __init__(self) -> None:
         self.leaves: list[Leaf] = []
@@ -98,8 +100,10 @@ class _Flattened:
         self.oddities: list[str] = []
         self._budget = [_MOST_NODES]
 
-    def add(self, path: _Path, node: yaml.Node) -> None:
+    def add(self, path: _Path, node: yaml.Node, keys: str = "") -> None:
         self._budget[0] -= 1
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _CONTAINERS:
+            self.oddities.append(f"uses the tag {node.tag}")
         if self._budget[0] < 0 or len(path) > _DEEPEST:
             raise Unreadable("expands to too much")
         if isinstance(node, yaml.MappingNode):
@@ -107,16 +111,21 @@ class _Flattened:
             for key, value in entries:
                 if key.value == "_target_" and isinstance(value, yaml.ScalarNode):
                     self.targets.append((path, value.value))
-                self.add((*path, key.value), value)
+                self.add((*path, key.value), value, keys + _key_note(key.value, reading(key)))
             if not entries:
-                self.leaves.append(Leaf(path, "{}", "{}"))
+                self.leaves.append(Leaf(path, "{}", "{}" + keys))
         elif isinstance(node, yaml.SequenceNode):
             for at, value in enumerate(node.value):
-                self.add((*path, str(at)), value)
+                self.add((*path, str(at)), value, keys)
             if not node.value:
-                self.leaves.append(Leaf(path, "[]", "[]"))
+                self.leaves.append(Leaf(path, "[]", "[]" + keys))
         else:
-            self.leaves.append(Leaf(path, node.value, reading(node)))
+            self.leaves.append(Leaf(path, node.value, reading(node) + keys))
+
+
+def _key_note(text: str, read: str) -> str:
+    plain = read == _canonical(text) and not text.isdecimal()
+    return "" if plain else f" under the key {read}"
 
 
 def reading(node: yaml.Node) -> str:
@@ -198,24 +207,18 @@ def _plain(load: Any) -> ValuesFacts:
     return ValuesFacts(tuple(leaves), targets)
 
 
-def _walk(path: _Path, value: object, leaves: list[Leaf]) -> None:
+def _walk(path: _Path, value: object, leaves: list[Leaf], keys: str = "") -> None:
     if len(path) > _DEEPEST or len(leaves) > _MOST_NODES:
         raise Unreadable("is too deep or too large")
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            _walk((*path, str(key)), inner, leaves)
+            _walk((*path, str(key)), inner, leaves, keys + _key_note(str(key), _canonical(str(key))))
     elif isinstance(value, list) and value:
         for at, inner in enumerate(value):
-            _walk((*path, str(at)), inner, leaves)
+            _walk((*path, str(at)), inner, leaves, keys)
     else:
-        text = (
-            value
-            if isinstance(value, str)
-            else _canonical(value)
-            if not isinstance(value, dict | list)
-            else json.dumps(value)
-        )
-        leaves.append(Leaf(path, text, _canonical(value) if not isinstance(value, dict | list) else text))
+        read = json.dumps(value) if isinstance(value, dict | list) else _canonical(value)
+        leaves.append(Leaf(path, value if isinstance(value, str) else read, read + keys))
 
 
 def _no_repeats(found: list[tuple[str, Any]]) -> dict[str, Any]:
