@@ -166,7 +166,7 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
             *(reading.looked_up for _, reading in inputs),
         ),
         folders=closure.folders,
-        prefixes=(*linked, *(prefix for _, reading in inputs for prefix in reading.prefixes)),
+        prefixes=(*linked, *(p for read in (*environment, *(r for _, r in inputs)) for p in read.prefixes)),
         widened=widened,
     )
 

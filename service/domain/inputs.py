@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import posixpath
 from dataclasses import dataclass, field
 
-from service.domain.facts import Doubt, Evidence, Kind, TextFacts
+from service.domain.facts import Doubt, Evidence, Kind, TextFacts, ValuesFacts
 from service.domain.links import Destination, follow
-from service.domain.names import SUBMODULE, SYMLINK, RepoPath
+from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath
 from service.domain.tree import Tree, parents
 
 _REQUIREMENTS = (".txt", ".in", ".lock")
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
+_TOOLS = frozenset(
+    {"autopep8", "bandit", "basedpyright", "black", "bumpversion", "codespell", "commitizen", "coverage", "deptry"}
+    | {"docformatter", "flake8", "importlinter", "interrogate", "isort", "mypy", "pydocstyle", "pylint", "pyright"}
+    | {"pytest", "ruff", "towncrier", "vulture", "yapf"}
+)
+"""Tables of ``pyproject.toml`` that no installation reads."""
+_DESCRIPTION = frozenset(
+    {"authors", "classifiers", "description", "keywords", "license", "license-files", "maintainers", "readme", "urls"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +47,88 @@ def read_input(path: RepoPath, tree: Tree, evidence: Evidence) -> Reading:
 
 def read_environment(path: RepoPath, tree: Tree, evidence: Evidence) -> Reading:
     """An environment file and the files it includes (``-r``, ``-c``), requirements without their comments."""
-    values: dict[RepoPath, str] = {}
-    looked_up: set[RepoPath] = set()
-    doubts: list[tuple[RepoPath, Doubt]] = []
-    waiting = [posixpath.normpath(path)]
-    while waiting:
-        at = waiting.pop()
-        if at in values:
-            continue
-        place = follow(at, tree, evidence)
-        looked_up.update(_passed(at, place))
-        entry = None if place.path is None else tree.get(place.path)
-        if place.path is None or entry is None:
-            values[at] = " ".join([*_trail(place), "absent"])
-            if not _is_in_submodule(place):
-                doubts.append((at, Doubt("the environment file is not in the repository")))
-            continue
-        content = f"{entry.mode} {entry.oid}"
-        fact = evidence.fact(Kind.REQUIREMENTS, entry.oid) if place.path.endswith(_REQUIREMENTS) else None
-        if isinstance(fact, TextFacts):
-            content = fact.value
-            doubts += [(at, doubt) for doubt in fact.doubts]
-            waiting += [posixpath.normpath(posixpath.join(posixpath.dirname(at), name)) for name in fact.includes]
-        values[at] = " ".join([*_trail(place), content])
-    return Reading(tuple(sorted(values.items())), frozenset(looked_up), doubts=tuple(doubts))
+    reading = _Environment(tree, evidence)
+    start = posixpath.normpath(path)
+    reading.add(start, is_requirements=start.endswith(_REQUIREMENTS))
+    prefixes = tuple(reading.prefixes)
+    return Reading(tuple(sorted(reading.values.items())), frozenset(reading.looked_up), prefixes, tuple(reading.doubts))
+
+
+@dataclass
+class _Environment:
+    """An environment under construction."""
+
+    tree: Tree
+    evidence: Evidence
+    values: dict[RepoPath, str] = field(default_factory=dict)
+    looked_up: set[RepoPath] = field(default_factory=set)
+    prefixes: list[str] = field(default_factory=list)
+    doubts: list[tuple[RepoPath, Doubt]] = field(default_factory=list)
+
+    def add(self, start: RepoPath, *, is_requirements: bool) -> None:
+        waiting = [(start, is_requirements)]
+        while waiting:
+            at, included = waiting.pop()
+            if at in self.values:
+                continue
+            place = follow(at, self.tree, self.evidence)
+            self.looked_up.update(_passed(at, place))
+            entry = None if place.path is None else self.tree.get(place.path)
+            if place.path is not None and entry is not None:
+                waiting += self._file(at, place, place.path, entry, included)
+            elif place.path is not None and self.tree.is_folder(place.path):
+                self._folder(at)
+            else:
+                self.values[at] = " ".join([*_trail(place), "absent"])
+                if not _is_in_submodule(place):
+                    self.doubts.append((at, Doubt("the environment file is not in the repository")))
+
+    def _file(
+        self, at: RepoPath, place: Destination, path: RepoPath, entry: Entry, included: bool
+    ) -> list[tuple[RepoPath, bool]]:
+        """Take in a file; what it includes."""
+        content, found = f"{entry.mode} {entry.oid}", []
+        if included and not path.endswith(_ARCHIVES):
+            fact = self.evidence.fact(Kind.REQUIREMENTS, entry.oid)
+            if isinstance(fact, TextFacts):
+                content = fact.value
+                self.doubts += [(at, doubt) for doubt in fact.doubts]
+                found = [(self._included(at, name), True) for name in fact.includes]
+        elif posixpath.basename(path) == "pyproject.toml":
+            content = _project(self.evidence.fact(Kind.TOML, entry.oid)) or content
+        self.values[at] = " ".join([*_trail(place), content])
+        return found
+
+    def _included(self, at: RepoPath, name: str) -> RepoPath:
+        """Beside the file that includes it; a slash in front stands for the root, where pip looks next."""
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(at), name)).lstrip("/")
+        self.looked_up.add(path)
+        rooted = posixpath.normpath(name.lstrip("/"))
+        exists = self.tree.get(path) is not None or self.tree.is_folder(path)
+        is_folder = not exists and path != rooted and self.tree.is_folder(rooted)
+        return rooted if is_folder else path
+
+    def _folder(self, at: RepoPath) -> None:
+        """A folder of packages (``--find-links``): everything in it."""
+        found = read_input(at, self.tree, self.evidence)
+        self.values[at] = found.values[0][1]
+        self.looked_up |= found.looked_up
+        self.prefixes += found.prefixes
+        self.doubts += found.doubts
+
+
+def _project(fact: object) -> str | None:
+    """``pyproject.toml`` without what only describes the project or configures tools that no step runs; ``None`` if its
+    bytes must count."""
+    if not isinstance(fact, ValuesFacts) or fact.doubts:
+        return None
+    rows = [(leaf.path, leaf.reading) for leaf in fact.leaves if not _is_about_the_project(leaf.path)]
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=True).encode()).hexdigest()
+
+
+def _is_about_the_project(path: tuple[str, ...]) -> bool:
+    table, entry = (*path, "", "")[:2]
+    return (table == "tool" and entry in _TOOLS) or (table == "project" and entry in _DESCRIPTION)
 
 
 @dataclass

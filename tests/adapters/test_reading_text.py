@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
 from service.adapters.reading.globs import compile_globs
-from service.adapters.reading.text import read_dvc, read_link, read_requirements
+from service.adapters.reading.requirements import read_requirements
+from service.adapters.reading.text import read_dvc, read_link
 
 
 def test_comments_and_blank_lines_of_requirements_do_not_count() -> None:

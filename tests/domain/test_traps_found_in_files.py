@@ -92,3 +92,123 @@ def test_hydras_search_path_comes_after_the_folder(judge: Judge) -> None:
     assert judge.runs(files, {"conf/db/mysql.yaml": "x: 1"}, declared)
     both = {**files, "conf/db/mysql.yaml": "x: 1"}
     assert not judge.runs(both, {"extra/db/mysql.yaml": "x: 2"}, declared)
+
+
+# environments ---------------------------------------------------------------------------------------------------------
+
+REQUIREMENTS = "requirements.txt"
+PROJECT = "pyproject.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("-r 'base.txt'", "base.txt"),
+        ("-r 'my base.txt'", "my base.txt"),
+        ("-r base", "base"),
+        ("--requirem base.txt", "base.txt"),
+        ("--no-binary :all: -r base.txt", "base.txt"),
+        ("./wheels/a-1-py3-none-any.whl", "wheels/a-1-py3-none-any.whl"),
+        ("wheels/a-1-py3-none-any.whl ; python_version > '3'", "wheels/a-1-py3-none-any.whl"),
+        ("a @ file:wheels/a.tar.gz", "wheels/a.tar.gz"),
+        ("a @ file:///${ROOT}/wheels/a.tar.gz", "wheels/a.tar.gz"),
+        ("--find-links wheels\na", "wheels/a-1-py3-none-any.whl"),
+        ("-f ./wheels\na", "wheels/a-1-py3-none-any.whl"),
+        ("lib/pkg", "lib/pkg/setup.cfg"),
+        ("a @ file:./lib", "lib/setup.cfg"),
+        ("--editable=lib[gpu]", "lib/setup.cfg"),
+    ],
+)
+def test_what_requirements_name_in_the_repository_counts(judge: Judge, text: str, path: str) -> None:
+    files = {SCRIPT: "", REQUIREMENTS: text, path: "one"}
+    assert judge.runs(files, {path: "two"}, single(SCRIPT, environment=(REQUIREMENTS,)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "a @ https://x/y.whl",
+        "-e git+https://x/y",
+        "-r https://x/y.txt",
+        "a @ file:///opt/a.whl",
+        "a[b] ; c == 'd/e'",
+    ],
+)
+def test_what_requirements_take_from_elsewhere_widens_nothing(judge: Judge, text: str) -> None:
+    files = {SCRIPT: "", REQUIREMENTS: text, "lib/a.py": "x = 1"}
+    declared = single(SCRIPT, environment=(REQUIREMENTS,))
+    assert judge.notes(files, declared) == ()
+    assert not judge.runs(files, {"lib/a.py": "x = 2"}, declared)
+
+
+def test_packages_that_an_included_file_searches(judge: Judge) -> None:
+    files = {
+        SCRIPT: "",
+        "req/all.txt": "-f wheels\n-r base",
+        "req/base": "-r more",
+        "req/more": "a",
+        "wheels/a.whl": "1",
+    }
+    declared = single(SCRIPT, environment=("req/all.txt",))
+    assert judge.runs(files, {"wheels/a.whl": "2"}, declared)
+    assert judge.runs(files, {"wheels/b.whl": "1"}, declared)
+    assert judge.runs(files, {"req/more": "b"}, declared)
+    assert not judge.runs(files, {"req/more": "a  # why"}, declared)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "runs"),
+    [
+        ("# why \\\nnumpy==1", "# why \\\nnumpy==2", True),
+        ("numpy==1 \\\n  --hash=sha256:a", "numpy==1 --hash=sha256:a  # why", False),
+        ("numpy==1 \\", "numpy==1", False),
+    ],
+)
+def test_lines_are_joined_as_pip_joins_them(judge: Judge, one: str, two: str, runs: bool) -> None:
+    declared = single(SCRIPT, environment=(REQUIREMENTS,))
+    assert judge.runs({SCRIPT: "", REQUIREMENTS: one}, {REQUIREMENTS: two}, declared) is runs
+
+
+def test_requirements_in_other_encodings(judge: Judge) -> None:
+    declared = single(SCRIPT, environment=(REQUIREMENTS,))
+    plain = {SCRIPT: "", REQUIREMENTS: "numpy==1\n-r base.txt", "base.txt": "a"}
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        encoded = "numpy==1  # why\n-r base.txt".encode(encoding)
+        assert not judge.runs(plain, {REQUIREMENTS: encoded}, declared)
+        assert judge.runs({**plain, REQUIREMENTS: encoded}, {"base.txt": "b"}, declared)
+
+
+@pytest.mark.parametrize(
+    ("path", "one", "two"),
+    [
+        ("poetry.lock", '[[package]]\nurl = "x #1"', '[[package]]\nurl = "x #2"'),
+        ("Pipfile.lock", '{"a": "x #1"}', '{"a": "x #2"}'),
+        ("conda.lock", "packages:\n- 'x #1'", "packages:\n- 'x #2'"),
+    ],
+)
+def test_a_hash_sign_in_another_tools_lock_is_no_comment(judge: Judge, path: str, one: str, two: str) -> None:
+    assert judge.runs({SCRIPT: "", path: one}, {path: two}, single(SCRIPT, environment=(path,)))
+
+
+@pytest.mark.parametrize(
+    ("change", "runs"),
+    [
+        ("# why\n[project]\ndependencies = ['a']", False),
+        ("[project]\ndependencies = ['a']\ndescription = 'b'\n[tool.ruff]\nline-length = 100", False),
+        ("[project]\ndependencies = ['b']", True),
+        ("[project]\ndependencies = ['a']\n[tool.uv]\nprerelease = 'allow'", True),
+        ("[project]\ndependencies = ['a']\n[dependency-groups]\ndev = ['c']", True),
+        ("[project]\ndependencies = ['a'", True),
+    ],
+)
+def test_a_project_file_counts_as_far_as_it_is_installed_from(judge: Judge, change: str, runs: bool) -> None:
+    files = {SCRIPT: "", PROJECT: "[project]\ndependencies = ['a']"}
+    assert judge.runs(files, {PROJECT: change}, single(SCRIPT, environment=(PROJECT,))) is runs
+
+
+def test_a_folder_may_be_an_environment(judge: Judge) -> None:
+    files = {SCRIPT: "", "docker/Dockerfile": "FROM a"}
+    declared = single(SCRIPT, environment=("docker",))
+    assert judge.runs(files, {"docker/Dockerfile": "FROM b"}, declared)
+    assert judge.notes(files, declared) == ()

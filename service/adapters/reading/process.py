@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 from service.adapters.reading.documents import read_document
 from service.adapters.reading.notebook import read_notebook
 from service.adapters.reading.python_source import read_python
-from service.adapters.reading.text import read_dvc, read_link, read_requirements
+from service.adapters.reading.requirements import read_requirements
+from service.adapters.reading.text import read_dvc, read_link
 from service.adapters.reading.values import read_json, read_toml, read_yaml
 from service.domain.fact_codec import to_json
 from service.domain.facts import Fact, Kind

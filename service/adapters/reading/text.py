@@ -1,33 +1,15 @@
-"""Owns requirements files, symbolic links and DVC pointers → facts; refuses to follow what they name."""
+"""Owns symbolic links and DVC pointers → facts; refuses to follow what they name."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 
 import yaml
 
 from service.adapters.reading.values import Unreadable, compose, yaml_11
 from service.domain.facts import Doubt, TextFacts
 
-_COMMENT = re.compile(r"(^|\s)#.*$")
-_INCLUDE = re.compile(r"^(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)")
-_LOCAL = re.compile(r"^(?:-e|--editable)[ =]?\s*(\S+)|^(\.{1,2}(?:/\S*)?)(?:\[|\s|$)")
-
 _DIGESTS = ("md5", "etag", "checksum", "version_id")
-
-
-def read_requirements(content: bytes) -> TextFacts:
-    """Hash of the lines that pip reads, without comments; the files that they include. A project in the repository is
-    built by code of its own, from whatever files that reads."""
-    text = content.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\\\n", " ")
-    lines = [" ".join(_COMMENT.sub("", line).split()) for line in text.splitlines()]
-    lines = [line for line in lines if line]
-    includes = [found.group(1) for line in lines if (found := _INCLUDE.match(line))]
-    local = [found.group(1) or found.group(2) for line in lines if (found := _LOCAL.match(line))]
-    doubts = [Doubt(f"installs {path} from the repository", 0, "all") for path in local if "://" not in path]
-    digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-    return TextFacts(digest, tuple(i for i in includes if "://" not in i), tuple(doubts))
 
 
 def read_link(content: bytes) -> TextFacts:
