@@ -207,6 +207,16 @@ def test_aliases_do_not_hide_anything() -> None:
     assert doubted("def f():\n    run('x')\nfrom subprocess import run") == [("runs another program", 2, "all")]
 
 
+def test_a_module_that_a_call_returns_hides_nothing_either() -> None:
+    program = [("runs another program", 1, "all")]
+    assert doubted("__import__('subprocess').run('x')") == program
+    assert doubted("__import__('os.path').system('x')") == program, "`__import__` returns the top-level package"
+    assert doubted("sp = __import__('subprocess'); sp.run('x')") == program
+    assert doubted("__import__('importlib').import_module('subprocess').run('x')") == program
+    assert doubted("from importlib import import_module as load; load('a.b').x()") == []
+    assert facts("__import__('runpy').run_path('tools/a.py')").scripts == ("tools/a.py",)
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -216,9 +216,8 @@ class Walk(ast.NodeVisitor):
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
             node = node.value
-        if not isinstance(node, ast.Name):
-            return None
-        return ".".join([self._names.get(node.id, node.id), *reversed(parts)])
+        base = self._names.get(node.id, node.id) if isinstance(node, ast.Name) else _loaded(node)
+        return ".".join([base, *reversed(parts)]) if base else None
 
 
 def _aliases(tree: ast.Module) -> dict[str, str]:
@@ -230,6 +229,8 @@ def _aliases(tree: ast.Module) -> dict[str, str]:
             for alias in node.names:
                 top = alias.name.partition(".")[0]
                 found[alias.asname or top] = alias.name if alias.asname else top
+        elif isinstance(node, ast.Assign) and (name := _loaded(node.value)):
+            found |= {target.id: name for target in node.targets if isinstance(target, ast.Name)}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
@@ -240,6 +241,16 @@ def _aliases(tree: ast.Module) -> dict[str, str]:
             if name.rpartition(".")[0] == module:
                 found.setdefault(name.rpartition(".")[2], name)
     return found
+
+
+def _loaded(node: ast.AST) -> str | None:
+    """The module that ``__import__("a.b")`` (``a``) or ``import_module("a.b")`` (``a.b``) returns."""
+    if not isinstance(node, ast.Call) or _last(node.func) not in names.IMPORTING or not node.args:
+        return None
+    name = _literal(node.args[0])
+    if not isinstance(name, str):
+        return None
+    return name.partition(".")[0] if _last(node.func) == "__import__" and len(node.args) == 1 else name
 
 
 def _last(node: ast.expr) -> str:
