@@ -36,7 +36,8 @@ class Closure:
     """The files a component's code consists of, each with its value: mode and semantic hash (Python, notebooks) or OID.
 
     ``looked_up`` holds every file path asked and ``folders`` every folder whose existence was asked. ``by_bytes`` are the
-    files that count by their OID whatever they are.
+    files that count by their OID whatever they are. ``namespaces`` are the folders that an import takes for a package
+    although no file makes them one: while they are there, it succeeds.
     """
 
     files: tuple[tuple[RepoPath, str], ...]
@@ -44,6 +45,7 @@ class Closure:
     looked_up: frozenset[RepoPath]
     folders: frozenset[RepoPath]
     by_bytes: frozenset[RepoPath] = frozenset()
+    namespaces: frozenset[RepoPath] = frozenset()
 
 
 def trace(command: str, extra: Sequence[RepoPath], targets: Sequence[str], tree: Tree, evidence: Evidence) -> Closure:
@@ -92,6 +94,7 @@ class _Search:
         self._doubts: list[tuple[RepoPath, Doubt]] = []
         self._looked_up: set[RepoPath] = set()
         self._folders: set[RepoPath] = set()
+        self._namespaces: set[RepoPath] = set()
         self._packages: dict[tuple[_Roots, _Name], _Roots] = {}
         self._has_targets = False
         self._inits: dict[tuple[_Roots, _Name], RepoPath] = {}
@@ -280,6 +283,7 @@ class _Search:
             self._take(stem + _CYTHON, roots, name[:-1])  # Cython source: counts, but wins over nothing
             if is_folder:
                 portions.append(stem)
+        self._namespaces.update(portions)
         return tuple(portions)
 
     def _script(self, at: _Reached, script: str) -> None:
@@ -310,6 +314,7 @@ class _Search:
             frozenset(self._looked_up),
             frozenset(self._folders),
             frozenset(self._raw),
+            frozenset(self._namespaces),
         )
 
 

@@ -134,6 +134,20 @@ def test_a_namespace_folder_gains_an_init(traced: Traced) -> None:
     assert "ns/__init__.py" in paths(traced({**files, "ns/__init__.py": ""}, "train.py"))
 
 
+def test_a_folder_that_an_import_takes_for_a_package_counts_while_it_is_there(traced: Traced) -> None:
+    """`try: import fast` fails before and succeeds after, although no module came."""
+    files: dict[str, Content] = {"train.py": "import fast.deep, slow"}
+    assert traced(files, "train.py").namespaces == set()
+    assert "fast" in traced(files, "train.py").folders
+    assert traced({**files, "fast/data.txt": ""}, "train.py").namespaces == {"fast"}
+    assert traced({**files, "fast/deep/x": "", "src/fast/y": ""}, "train.py").namespaces == {
+        "fast",
+        "fast/deep",
+        "src/fast",
+    }
+    assert traced({**files, "fast/__init__.py": "", "slow.py": "", "slow/x": ""}, "train.py").namespaces == set()
+
+
 def test_a_module_gains_a_package_of_the_same_name(traced: Traced) -> None:
     files = {"train.py": "import foo", "foo.py": ""}
     before = traced(files, "train.py")
