@@ -291,7 +291,9 @@ class Jobs(Protocol):
         ...
 
     def free_all(self) -> None:
-        """End every lease. Only for whoever knows that no other worker lives: the one process of an SQLite file."""
+        """End every lease; what was in work when its worker died several times in a row waits a little longer each time, so
+        that it neither takes the others down with it nor is blamed for their deaths. Only for whoever knows that no other
+        worker lives: the one process of an SQLite file."""
         ...
 
     def beat(self, worker: str) -> None:

@@ -127,7 +127,7 @@ def truth(store: Database, teller: Teller) -> Truth:
             if execution.commit in teller.settled:
                 decision = step.decision.value if step.decision else ""
                 standing.add((*fact, step.planned.value, decision, step.state.value, execution.status.value))
-            if (execution.ref, execution.commit) in teller.ends:
+            if (execution.ref, execution.commit) in teller.ends and not execution.is_stopping:
                 heads.add(fact)
     wanted = [content[id] for id, one in records.items() if one.commit in teller.settled]
     return Truth(

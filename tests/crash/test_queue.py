@@ -149,3 +149,17 @@ class _SetClock(SystemClock):
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self._by
+
+
+def test_what_was_in_work_at_every_death_is_left_alone_for_a_while(store: Database) -> None:
+    deliver(store)
+    for _ in range(2):
+        assert claim(store)
+        with store.begin() as work:
+            work.jobs.free_all()
+    assert claim(store)
+    with store.begin() as work:
+        work.jobs.free_all()
+    assert claim(store) == []
+    found = job(store)
+    assert (found.attempt, found.quarantined) == (3, False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, exists, func, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, Table, and_, case, delete, exists, func, insert, literal_column, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from service.adapters.database import tables
@@ -165,7 +165,8 @@ class Jobs:
     def free_all(self) -> None:
         for table in TABLES.values():
             held = and_(table.c.due_at.is_not(None), table.c.leased_until.is_not(None))
-            self._connection.execute(update(table).where(held).values(leased_until=None))
+            pause = case({1: 0.0, 2: 0.0, 3: 2.0, 4: 4.0, 5: 8.0, 6: 16.0}, value=table.c.attempt, else_=32.0)
+            self._connection.execute(update(table).where(held).values(leased_until=None, due_at=self._now + pause))
 
     def beats(self, within: float) -> int:
         table = tables.heartbeats
