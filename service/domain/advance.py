@@ -185,8 +185,7 @@ class _Move:
         inputs = self._inputs(step)
         if inputs is None:
             return step
-        retrying = bool(step.attempts)
-        decided = decide(step.ingredients, inputs, self.history, forced=step.name in self.execution.forced or retrying)
+        decided = decide(step.ingredients, inputs, self.history, forced=step.name in self.execution.forced)
         if decided.reuses is not None:
             reasons = decided.reasons if step.decision is not Decision.REUSE else step.reasons
             step = replace(
@@ -201,10 +200,8 @@ class _Move:
             return step
         if decided.decision is Decision.REUSE:  # in flight elsewhere: look again later
             return replace(step, decision=Decision.REUSE, reasons=decided.reasons, key=decided.key)
-        if not retrying:
-            reasons = decided.reasons if step.decision is not Decision.RUN else step.reasons
-            step = replace(step, decision=Decision.RUN, reasons=reasons, key=decided.key)
-        return self._submit(step, inputs)
+        reasons = decided.reasons if step.decision is not Decision.RUN else step.reasons
+        return self._submit(replace(step, decision=Decision.RUN, reasons=reasons, key=decided.key), inputs)
 
     def _submit(self, step: StepRun, inputs: Mapping[tuple[str, str], str]) -> StepRun:
         if self.slots <= 0:

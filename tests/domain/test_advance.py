@@ -329,6 +329,41 @@ def test_a_retry_waits_for_a_slot() -> None:
     assert play.move().done == [("Submit", "preprocess")]
 
 
+def test_a_retry_takes_over_what_somebody_else_finished_meanwhile() -> None:
+    play = Play(commit(with_retries(1)), History()).move()
+    play.history = past(commit(with_retries(1)), execution="exec-9")
+    play.move(preprocess=BROKEN)
+    assert play.states == (REUSED,) * 3
+    assert ("Submit", "preprocess") not in play.done
+
+
+def test_a_retry_waits_for_what_somebody_else_computes_and_runs_if_that_fails() -> None:
+    play = Play(commit(with_retries(1)), History()).move()
+    key = play.execution.step("preprocess").key or ""
+    play.history = History(in_flight={key: "exec-9"})
+    play.move(preprocess=BROKEN)
+    assert play.states == (WAITING, WAITING, WAITING)
+    assert play.reasons("preprocess") == ["in-flight"]
+    play.history = History(failed={key: "exec-9"})
+    play.move()
+    assert play.token("preprocess") == "exec-2.preprocess.2"
+    assert play.execution.step("preprocess").decision is Decision.RUN
+    assert play.reasons("preprocess") == ["first", "failed-before"]
+
+
+def test_a_retry_of_a_forced_step_reuses_nothing() -> None:
+    pipeline = with_retries(1)
+    play = Play(commit(pipeline), past(commit(pipeline)), forced=("preprocess",)).move().move(preprocess=BROKEN)
+    assert play.done == [("Submit", "preprocess")]
+
+
+def test_a_retry_that_runs_keeps_the_attempts_before_it() -> None:
+    play = Play(commit(with_retries(1)), History()).move().move(preprocess=BROKEN).move(preprocess=STILL)
+    assert [attempt.seen for attempt in play.execution.step("preprocess").attempts] == [Seen.FAILED, Seen.RUNNING]
+    play.move(preprocess=succeeded("preprocess"))
+    assert [attempt.seen for attempt in play.execution.step("preprocess").attempts] == [Seen.FAILED, Seen.SUCCEEDED]
+
+
 def test_a_run_that_vanished_is_repeated_without_using_up_a_retry() -> None:
     play = Play(commit(), History()).move()
     for _ in range(LOST_ATTEMPTS):
