@@ -5,6 +5,8 @@ Every case is judged from nothing and from the neighbour, which must agree.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from service.adapters.reading import IsolatedReader
@@ -230,3 +232,45 @@ def test_source_newer_than_the_running_python_is_compared_without_its_comments(
     judge: Judge, one: str, two: str, runs: bool
 ) -> None:
     assert judge.runs({SCRIPT: one}, {SCRIPT: two}) is runs
+
+
+# notebooks ------------------------------------------------------------------------------------------------------------
+
+
+def notebook(*cells: str) -> str:
+    return json.dumps({"cells": [{"cell_type": "code", "source": cell, "metadata": {}} for cell in cells]})
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["%time import util"],
+        ["%timeit -n1 __import__('util')"],
+        ["a = %time __import__('util')"],
+        ["if x:\n    %time import util"],
+        ["%%skip_if x\nimport util"],
+        ["%%python3\nimport util"],
+        ["out = !python util.py"],
+        ["out = !python $script"],
+        ["out = %sx python $script"],
+        ["get_ipython().system('python util.py')"],
+        ["get_ipython().getoutput(command)"],
+        ["get_ipython().run_line_magic('run', script)"],
+        ["get_ipython().run_cell_magic('bash', '', text)"],
+        ["%cd lib", "import util"],
+        ["import os\nos.chdir('lib')", "import util"],
+    ],
+)
+def test_what_the_magics_of_a_notebook_run_counts(judge: Judge, cells: list[str]) -> None:
+    files = {"n.ipynb": notebook(*cells), "util.py": ONE, "lib/util.py": ONE}
+    assert judge.runs(files, {"util.py": TWO, "lib/util.py": TWO}, single("n.ipynb"))
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [("%%html\n# one", "%%html\n# two"), ("%%custom\nx = 1  # one", "%%custom\nx = 1  # two")]
+)
+def test_a_cell_whose_language_is_not_known_counts_as_it_is_written(judge: Judge, one: str, two: str) -> None:
+    assert judge.runs({"n.ipynb": notebook(one)}, {"n.ipynb": notebook(two)}, single("n.ipynb"))
+    assert not judge.runs(
+        {"n.ipynb": notebook("%%time\nx = 1")}, {"n.ipynb": notebook("%%time\nx = 1  # why")}, single("n.ipynb")
+    )
