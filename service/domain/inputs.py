@@ -13,6 +13,7 @@ from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath
 from service.domain.tree import Tree, parents
 
 _REQUIREMENTS = (".txt", ".in", ".lock")
+_DVC_LOCK, _DIGESTS = "dvc.lock", ("md5", "etag", "checksum", "version_id")
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
 _TOOLS = frozenset(
     {"autopep8", "bandit", "basedpyright", "black", "bumpversion", "codespell", "commitizen", "coverage", "deptry"}
@@ -175,7 +176,7 @@ class _Input:
         return found
 
     def _pointed(self, path: RepoPath) -> str:
-        """DVC keeps data out of git and a pointer in it: beside the path, or beside a folder above it."""
+        """DVC keeps data out of git and a pointer in it: beside the path or a folder above it, or in a pipeline's lock."""
         for tracked in (path, *parents(path)):
             pointer = tracked + ".dvc"
             self.looked_up.add(pointer)
@@ -186,8 +187,32 @@ class _Input:
                     self.doubts += [(pointer, doubt) for doubt in fact.doubts]
                     return f"dvc {fact.value}"
                 return f"{entry.mode} {entry.oid}"
+        for folder in (*parents(path), ""):
+            found = self._locked(posixpath.join(folder, _DVC_LOCK), path)
+            if found is not None:
+                return found
         self.doubts.append((path, Doubt("the input is not in the repository, and no .dvc pointer stands for it")))
         return "absent"
+
+    def _locked(self, lock: RepoPath, path: RepoPath) -> str | None:
+        """What a stage of a DVC pipeline made at the path, or at a folder above it, as ``dvc.lock`` has it."""
+        self.looked_up.add(lock)
+        entry = self.tree.get(lock)
+        fact = self.evidence.fact(Kind.YAML, entry.oid) if entry is not None else None
+        if entry is None or not isinstance(fact, ValuesFacts):
+            return None
+        if fact.doubts:
+            return f"{entry.mode} {entry.oid}"
+        outs: dict[tuple[str, ...], dict[str, str]] = {}
+        for leaf in fact.leaves:
+            if leaf.path[0] == "stages" and "outs" in leaf.path[:-1]:
+                outs.setdefault(leaf.path[:-1], {})[leaf.path[-1]] = leaf.text
+        wanted = (path, *parents(path))
+        for out in outs.values():
+            if posixpath.normpath(posixpath.join(posixpath.dirname(lock), out.get("path", ""))) in wanted:
+                said = [f"{name}={value}" for name, value in sorted(out.items()) if name in _DIGESTS]
+                return " ".join(("dvc", *said)) if said else f"{entry.mode} {entry.oid}"
+        return None
 
 
 def _passed(path: RepoPath, place: Destination) -> list[RepoPath]:

@@ -231,7 +231,7 @@ def test_a_pointer_that_is_no_file_counts_by_what_it_is(read: Read) -> None:
 def test_a_missing_input_has_a_value_and_was_looked_up(read: Read) -> None:
     missing = read({}, "data/d.csv")
     assert value(missing) == "absent"
-    assert missing.looked_up == {"data/d.csv", "data/d.csv.dvc", "data.dvc"}
+    assert missing.looked_up == {"data/d.csv", "data/d.csv.dvc", "data.dvc", "data/dvc.lock", "dvc.lock"}
     assert what(missing) == ["the input is not in the repository, and no .dvc pointer stands for it"]
     assert value(read({"data/d.csv": ""}, "data/d.csv")) != "absent"
     assert value(read({"data/d.csv": "absent"}, "data/d.csv")) != "absent"

@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 
 from service.adapters.reading import IsolatedReader
+from service.domain.errors import InvalidManifest
+from service.domain.pipeline import RepositoryInput, UriInput
 from tests.judge import SCRIPT, Judge
 from tests.planning import single
 
@@ -212,3 +214,52 @@ def test_a_folder_may_be_an_environment(judge: Judge) -> None:
     declared = single(SCRIPT, environment=("docker",))
     assert judge.runs(files, {"docker/Dockerfile": "FROM b"}, declared)
     assert judge.notes(files, declared) == ()
+
+
+# inputs ---------------------------------------------------------------------------------------------------------------
+
+LOCK = "schema: '2.0'\nstages:\n  prep:\n    cmd: python p.py\n    outs:\n    - {path: %s, md5: %s, size: 1}\n"
+
+
+@pytest.mark.parametrize(
+    ("lock", "out"),
+    [("dvc.lock", "data/d.csv"), ("dvc.lock", "data"), ("data/dvc.lock", "d.csv"), ("data/dvc.lock", "../data")],
+)
+def test_what_a_dvc_pipeline_made_counts_by_its_lock(judge: Judge, lock: str, out: str) -> None:
+    declared = single(SCRIPT, inputs=(("d", RepositoryInput("data/d.csv")),))
+    files = {SCRIPT: "", lock: LOCK % (out, "a" * 32)}
+    assert judge.notes(files, declared) == ()
+    assert judge.runs(files, {lock: LOCK % (out, "b" * 32)}, declared)
+    assert not judge.runs(files, {lock: LOCK % (out, "a" * 32) + "    - {path: other, md5: c}\n"}, declared)
+
+
+@pytest.mark.parametrize("lock", ["stages: {prep: {outs: [{path: data}]}}", "stages: [", "stages: {a: 1}\n---\nb: 1"])
+def test_a_lock_that_names_no_digest_counts_by_its_bytes(judge: Judge, lock: str) -> None:
+    declared = single(SCRIPT, inputs=(("d", RepositoryInput("data/d.csv")),))
+    assert judge.runs({SCRIPT: "", "dvc.lock": lock}, {"dvc.lock": f"{lock}\n# why"}, declared)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (
+            "data/*.csv",
+            "pipelines.p.components.c.inputs.d: 'data/*.csv' is a pattern; an input is one file or one folder",
+        ),
+        (
+            "data/?.csv",
+            "pipelines.p.components.c.inputs.d: 'data/?.csv' is a pattern; an input is one file or one folder",
+        ),
+    ],
+)
+def test_a_pattern_is_no_input(reader: IsolatedReader, given: str, problem: str) -> None:
+    text = f"version: 1\npipelines: {{p: {{components: {{c: {{run: a.py, inputs: {{d: '{given}'}}}}}}}}}}"
+    with pytest.raises(InvalidManifest) as refused:
+        reader.manifest(text.encode(), ("local",))
+    assert [str(mistake) for mistake in refused.value.mistakes] == [problem]
+
+
+def test_a_scheme_may_be_in_capitals(reader: IsolatedReader) -> None:
+    text = "version: 1\npipelines: {p: {components: {c: {run: a.py, inputs: {d: 'S3://b/k?versionId=1'}}}}}"
+    (component,) = reader.manifest(text.encode(), ("local",)).pipelines[0].components
+    assert component.inputs == (("d", UriInput("S3://b/k?versionId=1")),)

@@ -31,7 +31,7 @@ from service.domain.pipeline import (
     in_order,
 )
 
-_URI = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|azureml:)")
+_URI = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|azureml:)", re.IGNORECASE)
 _DOTTED = re.compile(r"^([A-Za-z][\w-]*)\.([A-Za-z][\w-]*)$")
 _TIMEOUT = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhd]?)$")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -253,6 +253,8 @@ class _Meaning:
             return UpstreamInput(component, output)
         if not text or text.startswith("/") or ".." in text.split("/"):
             self._wrong(at, f"{text!r} is neither a path inside the repository, nor a URI, nor component.output")
+        elif "*" in text or "?" in text:
+            self._wrong(at, f"{text!r} is a pattern; an input is one file or one folder")
         return RepositoryInput(text)
 
     def _timeout(self, at: str, text: str | int | None) -> float | None:
