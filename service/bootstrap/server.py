@@ -14,7 +14,7 @@ from service.adapters.database.unit_of_work import Database
 from service.adapters.git.host import MirrorHost
 from service.adapters.github.webhook import GitHubWebhooks
 from service.adapters.notifiers.console import Console
-from service.adapters.reading import IsolatedReader
+from service.adapters.reading import ReaderPool
 from service.bootstrap.parts import (
     StoredFacts,
     make_home,
@@ -41,7 +41,7 @@ class Runtime:
 
     settings: Settings
     database: Database
-    reader: IsolatedReader
+    reader: ReaderPool
     assessor: Assessor
     scheduler: Scheduler
     repositories: Mapping[str, str]
@@ -51,7 +51,7 @@ class Runtime:
 def runtime(settings: Settings) -> Iterator[Runtime]:
     """Everything a server or a worker needs; closed in the reverse order."""
     make_home(settings)
-    with serve_database(settings) as store, IsolatedReader() as reading:
+    with serve_database(settings) as store, ReaderPool() as reading:
         hosts = MirrorHost(
             settings.home / "mirrors",
             settings.repositories,

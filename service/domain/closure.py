@@ -23,6 +23,7 @@ _COMPILED = (".so", ".pyc")
 _STARTUP = ("sitecustomize", "usercustomize")
 _DEEPEST_NAME = 100
 _CYTHON = ".pyx"
+_MOST_LOOKUPS = 200_000
 
 _Name = tuple[str, ...]
 """A module's dotted name, split. A first segment ``/src/tools`` stands for a folder taken as a package: code that is run
@@ -198,6 +199,9 @@ class _Search:
 
     def run(self) -> None:
         while self._waiting:
+            if len(self._looked_up) > _MOST_LOOKUPS:
+                self._doubts.append(("refit.yaml", Doubt("its code reaches more than Refit follows", widen="all")))
+                break
             at = self._waiting.popleft()
             if at.path.endswith((*_COMPILED, _CYTHON)):
                 what = "is compiled" if at.path.endswith(_COMPILED) else "is Cython"

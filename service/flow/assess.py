@@ -20,12 +20,13 @@ from service.domain.names import EXECUTABLE, REGULAR, short
 from service.domain.pipeline import Manifest
 from service.domain.tree import Tree
 from service.ports.git_host import Repository
-from service.ports.reader import Reader
+from service.ports.reader import Budget, Reader
 
 MANIFEST = "refit.yaml"
 BLOB_LIMIT = 1024 * 1024
 """Bytes: a larger source file is not parsed; its bytes count, and the plan says so."""
 _NEIGHBOURS = 16
+_AT_ONCE = 256
 _FACTS_IN_MEMORY = 200_000
 
 T = TypeVar("T")
@@ -139,23 +140,27 @@ class Assessor:
     def _settled(self, repository: Repository, question: Callable[[Shelf], T]) -> T:
         """Ask until every fact that the answer needs is on the shelf."""
         shelf = Shelf(self._facts, self.reader.globs)
+        budget = Budget()
         while True:
             answer = question(shelf)
             if not shelf.wanted:
                 return answer
-            facts = self._load(repository, sorted(shelf.wanted))
+            facts = self._load(repository, sorted(shelf.wanted), budget)
             shelf.put(facts.items())
             with self._lock:
                 if len(self._facts) > _FACTS_IN_MEMORY:
                     self._facts.clear()
                 self._facts.update(facts)
 
-    def _load(self, repository: Repository, requests: list[Request]) -> dict[Request, Fact]:
+    def _load(self, repository: Repository, requests: list[Request], budget: Budget) -> dict[Request, Fact]:
         found = dict(self._cache.get(requests, VERSION))
         missing = [request for request in requests if request not in found]
         if missing:
-            blobs = repository.blobs(sorted({oid for _, oid in missing}), BLOB_LIMIT)
-            fresh = self.reader.facts([(request, blobs.get(request[1])) for request in missing])
+            repository.prefetch(sorted({oid for _, oid in missing}))
+        for start in range(0, len(missing), _AT_ONCE):  # their contents are in memory together
+            some = missing[start : start + _AT_ONCE]
+            blobs = repository.blobs(sorted({oid for _, oid in some}), BLOB_LIMIT)
+            fresh = self.reader.facts([(request, blobs.get(request[1])) for request in some], budget)
             self._cache.put(fresh, VERSION)
             found.update(fresh)
         return found

@@ -53,6 +53,10 @@ class Repository(Protocol):
         """Contents by OID, fetched in one batch; ``None`` for a blob that is missing or larger than ``limit`` bytes."""
         ...
 
+    def prefetch(self, oids: Sequence[str]) -> None:
+        """Have these blobs at hand before they are read in parts: one trip to the remote instead of many."""
+        ...
+
     def export(self, sha: str, target: Path) -> None:
         """Write the commit's files below the empty folder ``target``, without ``.git``."""
         ...

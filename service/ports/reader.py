@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 from service.domain.facts import Fact, Request
 from service.domain.pipeline import Manifest
+
+
+@dataclass
+class Budget:
+    """What reading one commit may cost, spent by the reader: what it no longer covers is not read. Every blob adds
+    ``EACH_SECONDS``, so that a large commit is read as well as a small one, and a hostile one ends."""
+
+    seconds: float = 120.0
+    characters: int = 256 * 1024 * 1024
+    EACH_SECONDS: ClassVar[float] = 0.05
+
+    @property
+    def is_spent(self) -> bool:
+        return self.seconds <= 0.0 or self.characters <= 0
 
 
 class Reader(Protocol):
     """Turns untrusted bytes into facts under resource limits. Never raises on content: what cannot be read becomes a
     fact with a doubt."""
 
-    def facts(self, blobs: Sequence[tuple[Request, bytes | None]]) -> list[tuple[Request, Fact]]:
-        """One fact for each blob, in order; ``None`` stands for an object that could not be read."""
+    def facts(
+        self, blobs: Sequence[tuple[Request, bytes | None]], budget: Budget | None = None
+    ) -> list[tuple[Request, Fact]]:
+        """One fact for each blob, in order; ``None`` stands for an object that could not be read. Without a budget only
+        each blob alone is limited."""
         ...
 
     def manifest(self, content: bytes, backends: Collection[str]) -> Manifest:

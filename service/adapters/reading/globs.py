@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from pathspec import GitIgnoreSpec
+
+from service.adapters.reading.linear import linear
 
 _SPECIAL = "*?[\\"
 
@@ -18,10 +21,20 @@ def compile_globs(patterns: Sequence[str]) -> Callable[[str], bool]:
 @lru_cache(maxsize=4096)
 def _compiled(patterns: tuple[str, ...]) -> Callable[[str], bool]:
     spec = GitIgnoreSpec.from_lines(patterns)
+    for pattern in spec.patterns:
+        pattern.regex = _tamed(pattern.regex)
     prefixes = _prefixes(patterns)
     if "" in prefixes:
         return lambda path: bool(spec.match_file(path))
     return lambda path: path.startswith(prefixes) and bool(spec.match_file(path))  # the prefix decides nearly always
+
+
+def _tamed(regex: re.Pattern[str] | None) -> re.Pattern[str] | None:
+    """Thirteen ``*`` in one segment would keep the whole service busy with one long file name."""
+    if regex is None:
+        return None
+    safe = linear(regex.pattern)
+    return regex if safe is None or safe == regex.pattern else re.compile(safe)
 
 
 def _prefixes(patterns: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,9 +4,11 @@ parse anything in this process."""
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -24,10 +26,14 @@ from service.domain.errors import InvalidManifest, Mistake
 from service.domain.fact_codec import from_json
 from service.domain.facts import Doubt, Fact, Kind, PythonFacts, Request, TextFacts, ValuesFacts
 from service.domain.pipeline import Manifest
+from service.ports.reader import Budget
 
 WALL_SECONDS = 60.0
 """Far above the process's own limit of CPU seconds: that one gives the same answer on a busy machine as on an idle one."""
 BLOB_LIMIT = 1024 * 1024
+LONGEST_ANSWER = 16 * 1024 * 1024
+"""Bytes: what a blob of 1 MiB can say in earnest is far less."""
+_KILLS = 3
 
 
 class _Exceeded(Exception):
@@ -54,14 +60,17 @@ class IsolatedReader:
         with self._lock:
             self._end()
 
-    def facts(self, blobs: Sequence[tuple[Request, bytes | None]]) -> list[tuple[Request, Fact]]:
-        return [(request, self._fact(request, content)) for request, content in blobs]
+    def facts(
+        self, blobs: Sequence[tuple[Request, bytes | None]], budget: Budget | None = None
+    ) -> list[tuple[Request, Fact]]:
+        spent = budget or Budget()
+        return [(request, self._fact(request, content, spent)) for request, content in blobs]
 
     def manifest(self, content: bytes, backends: Collection[str]) -> Manifest:
         try:
             if len(content) > BLOB_LIMIT:
                 raise _Exceeded(f"is larger than {BLOB_LIMIT} bytes")
-            found = self._ask("document", content)
+            found, _ = self._ask("document", content)
         except _Exceeded as error:
             raise InvalidManifest([Mistake("", str(error))]) from error
         if "error" in found:
@@ -71,30 +80,45 @@ class IsolatedReader:
     def globs(self, patterns: Sequence[str]) -> Callable[[str], bool]:
         return compile_globs(patterns)
 
-    def _fact(self, request: Request, content: bytes | None) -> Fact:
+    def _fact(self, request: Request, content: bytes | None, budget: Budget) -> Fact:
         kind, oid = request
         if content is None or len(content) > BLOB_LIMIT:
             return _unread(kind, oid, f"cannot be read, or is larger than {BLOB_LIMIT} bytes")
+        budget.seconds += Budget.EACH_SECONDS
+        if budget.is_spent:
+            return _unread(kind, oid, "was not read, because the commit has too much that is slow to read")
+        began = time.monotonic()
         try:
-            return from_json(self._ask(kind.value, content))
+            fact, size = self._ask(kind.value, content)
+            budget.characters -= size
+            return from_json(fact)
         except _Exceeded as error:
             return _unread(kind, oid, str(error))
+        finally:
+            budget.seconds -= time.monotonic() - began
 
-    def _ask(self, kind: str, content: bytes) -> dict[str, Any]:
+    def _ask(self, kind: str, content: bytes) -> tuple[dict[str, Any], int]:
+        """The answer and its size. Asked once more alone if the process had answered before, since what earlier blobs left
+        behind must not decide about this one, and a few times more if somebody killed it."""
         body = json.dumps({"kind": kind, "content": base64.b64encode(content).decode()}).encode()
         with self._lock:
-            process, warm = self._started()
-            try:
-                return _exchange(process, body, self._seconds)
-            except _Exceeded:
-                self._end()
-                if not warm:
-                    raise
-            try:  # once more alone: what earlier blobs left behind must not decide about this one
-                return _exchange(self._started()[0], body, self._seconds)
-            except _Exceeded:
-                self._end()
-                raise
+            for turn in itertools.count(1):
+                process, warm = self._started()
+                try:
+                    return _exchange(process, body, self._seconds)
+                except _Exceeded:
+                    killed = self._was_killed() and turn <= _KILLS
+                    self._end()
+                    if not warm and not killed:
+                        raise
+        raise AssertionError("unreachable")
+
+    def _was_killed(self) -> bool:
+        """Whether the process was ended from outside: its limits end it by other signals, or by an exception."""
+        try:
+            return self._process is not None and self._process.wait(0.5) == -signal.SIGKILL
+        except subprocess.TimeoutExpired:
+            return False
 
     def _started(self) -> tuple[subprocess.Popen[bytes], bool]:
         """The process, and whether it has answered before."""
@@ -125,13 +149,15 @@ class IsolatedReader:
             self._process = None
 
 
-def _exchange(process: subprocess.Popen[bytes], body: bytes, seconds: float) -> dict[str, Any]:
-    """One question, one answer, within so many seconds."""
+def _exchange(process: subprocess.Popen[bytes], body: bytes, seconds: float) -> tuple[dict[str, Any], int]:
+    """One question, one answer and its size, within so many seconds."""
     deadline = time.monotonic() + seconds
     try:
         _write(process, struct.pack(">I", len(body)) + body, deadline)
         size = struct.unpack(">I", _read(process, 4, deadline))[0]
-        return dict(json.loads(_read(process, size, deadline)))
+        if size > LONGEST_ANSWER:
+            raise _Exceeded
+        return dict(json.loads(_read(process, size, deadline))), size
     except (_Exceeded, OSError):
         raise _Exceeded("cannot be parsed within the limits of time and memory") from None
 

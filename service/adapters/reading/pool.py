@@ -1,0 +1,77 @@
+"""Owns several parsing processes and whose turn it is: first come, first served; refuses to let one commit keep the others
+waiting for more than a blob."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from types import TracebackType
+
+from service.adapters.reading.isolation import IsolatedReader
+from service.domain.facts import Fact, Request
+from service.domain.pipeline import Manifest
+from service.ports.reader import Budget
+
+PROCESSES = 2
+
+
+class ReaderPool:
+    """Implements the reader port. Thread-safe; ``close`` ends every process."""
+
+    def __init__(self, processes: int = PROCESSES) -> None:
+        self._readers = [IsolatedReader() for _ in range(processes)]
+        self._idle = list(self._readers)
+        self._waiting: deque[tuple[threading.Event, list[IsolatedReader]]] = deque()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> ReaderPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for reader in self._readers:
+            reader.close()
+
+    def facts(
+        self, blobs: Sequence[tuple[Request, bytes | None]], budget: Budget | None = None
+    ) -> list[tuple[Request, Fact]]:
+        found: list[tuple[Request, Fact]] = []
+        for blob in blobs:
+            with self._turn() as reader:
+                found += reader.facts([blob], budget)
+        return found
+
+    def manifest(self, content: bytes, backends: Collection[str]) -> Manifest:
+        with self._turn() as reader:
+            return reader.manifest(content, backends)
+
+    def globs(self, patterns: Sequence[str]) -> Callable[[str], bool]:
+        return self._readers[0].globs(patterns)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[IsolatedReader]:
+        """A reader, handed from hand to hand: a plain lock would often go to whoever has just let go of it."""
+        with self._lock:
+            mine = self._idle.pop() if self._idle else None
+            if mine is None:
+                called, hand = threading.Event(), list[IsolatedReader]()
+                self._waiting.append((called, hand))
+        if mine is None:
+            called.wait()
+            mine = hand[0]
+        try:
+            yield mine
+        finally:
+            with self._lock:
+                if self._waiting:
+                    called, hand = self._waiting.popleft()
+                    hand.append(mine)
+                    called.set()
+                else:
+                    self._idle.append(mine)
