@@ -24,7 +24,7 @@ _DIGITS = 400
 _TEXT = 1_000
 _SIGNATURE = re.compile(rb"sha256=[0-9a-f]{64}")
 _GUID = re.compile(r"[A-Za-z0-9-]{8,64}")
-_EVENT = re.compile(r"[a-z_]{1,64}")
+_EVENT = re.compile(r"[a-z0-9_]{1,64}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}")  # managed users have an underscore
 _REF = re.compile(r"refs/(?!.*(?:\.\.|//|/\.|@\{|\.lock/|\.lock$|[./]$))[^\x00-\x20\x7f~^:?*\[\\]{1,1000}")
 """The names that ``git check-ref-format`` allows, up to a length."""
