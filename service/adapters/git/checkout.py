@@ -9,7 +9,6 @@ from types import TracebackType
 import git as gitpython
 
 from service.adapters.git.command import Git
-from service.adapters.git.diff import decode
 from service.adapters.git.objects import Objects
 from service.domain.errors import Refused
 from service.domain.names import is_sha, shown
@@ -48,9 +47,7 @@ class Checkout(Objects):
         """Nothing is fetched: what is here is what there is."""
         for sha in shas:
             self.commit(sha)
-        output = self.git.run("for-each-ref", "--format=%(refname)%00%(objectname)", act="listing refs")
-        rows = (line.split(b"\0") for line in output.splitlines())
-        return {decode(name): oid.decode() for name, oid in rows}
+        return self.refs()
 
     def resolve(self, revision: str) -> str:
         """Full commit SHA of anything that ``git rev-parse`` understands and that is no option."""
@@ -64,7 +61,10 @@ class Checkout(Objects):
             )
         except Refused as error:
             raise Refused(f"resolving {shown(revision)[:100]}: there is no such commit, branch or tag here") from error
-        return found.decode().strip()
+        sha = found.decode().strip()
+        if not is_sha(sha):  # `^main` excludes a commit and names none
+            raise Refused(f"resolving {shown(revision)[:100]}: it names no single commit")
+        return sha
 
     def uncommitted(self) -> int:
         """How many tracked files differ from ``HEAD`` in the working tree; 0 in a bare repository."""

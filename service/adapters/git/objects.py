@@ -1,4 +1,4 @@
-"""Owns reading a repository's objects: trees, differences, blobs, commits, exports; refuses refs and the network."""
+"""Owns reading what a repository has: refs, commits, trees, differences, blobs, exports; refuses the network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from service.adapters.git.command import Git
-from service.adapters.git.diff import parse_raw, parse_tree
+from service.adapters.git.diff import decode, parse_raw, parse_tree
 from service.domain.change import Change, FileChange
 from service.domain.errors import Refused
 from service.domain.names import is_sha, short, shown
@@ -26,7 +26,9 @@ _EMPTY_TREE = {
     64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
 }
 _TREES = 8
-_PERSON = re.compile(r"^(?P<name>.*?) ?<(?P<mail>[^>]*)> (?P<time>\d+) [+-]\d{4}$")
+_PERSON = re.compile(r"^(?P<name>.*?) ?<[^>]*> ?(?P<time>\d{1,20})?(?: |$)")
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999: Python knows no later one, and a commit may claim any."""
 
 
 class Objects:
@@ -40,6 +42,13 @@ class Objects:
 
     def close(self) -> None:
         self._differ.close()
+
+    def refs(self) -> Mapping[str, str]:
+        """Ref → SHA, tags peeled to their commits."""
+        fields = "%(refname)%00%(objectname)%00%(*objectname)"
+        output = self.git.run("for-each-ref", f"--format={fields}", act=f"listing refs of {self.git.folder.name}")
+        rows = (line.split(b"\0") for line in output.splitlines())
+        return {decode(name): (peeled or oid).decode() for name, oid, peeled in rows}
 
     def commit(self, sha: str) -> Commit:
         """The commit's header; ``Refused`` if it is not here."""
@@ -55,12 +64,15 @@ class Objects:
         fields = {name: value for name, _, value in reversed(rows)}
         author, committer = _PERSON.match(fields.get("author", "")), _PERSON.match(fields.get("committer", ""))
         subject = message.strip().partition("\n")[0]
+        seconds = int(committer.group("time") or 0) if committer else 0
+        if not is_sha(fields.get("tree", "")):
+            raise Refused(f"reading commit {short(sha)}: it names no tree")
         return Commit(
             sha=sha,
             tree=fields["tree"],
             author=shown(author.group("name") if author else "")[:200],
             message=shown(subject)[:200],
-            committed_at=datetime.fromtimestamp(min(int(committer.group("time")), 2**40) if committer else 0, UTC),
+            committed_at=datetime.fromtimestamp(min(seconds, _LAST_SECOND), UTC),
             parents=tuple(value for name, _, value in rows if name == "parent"),
         )
 
@@ -84,8 +96,8 @@ class Objects:
 
     def compare(self, base: str | None, head: str) -> Change:
         """Tree to tree; ``base=None`` is the empty tree."""
-        old = self.commit(base).tree if base else _EMPTY_TREE[len(head)]
         new = self.commit(head).tree
+        old = self.commit(base).tree if base else _EMPTY_TREE[len(head)]
         return Change(base, head, self._differ.between(old, new) if old != new else ())
 
     def merge_base(self, one: str, other: str) -> str | None:
@@ -114,20 +126,34 @@ class Objects:
         """Have these blobs at hand; a complete repository has them."""
 
     def export(self, sha: str, target: Path) -> None:
-        """Write the commit's files below ``target``: a checkout, since ``git archive`` would drop ``export-ignore``d
-        files. Links are written as links and never followed."""
+        """Write the commit's files below ``target``, byte for byte as step keys know them: a checkout, since ``git
+        archive`` would drop ``export-ignore``d files, but one that converts no line ends and runs no filter. Links are
+        written as links and never followed."""
         tree = self.tree(sha)
         self.prefetch(sorted({e.oid for path in tree.under("") if (e := tree.get(path)) and e.mode != "160000"}))
-        with tempfile.TemporaryDirectory(prefix="refit-index-") as folder:
-            more = {"GIT_INDEX_FILE": os.path.join(folder, "index"), "GIT_WORK_TREE": str(target)}
-            act = f"exporting {short(sha)}"
-            self.git.run("read-tree", _full(sha), act=act, more=more, long=True)
-            self.git.run("checkout-index", "--all", "--force", act=act, more=more, long=True)
+        with tempfile.TemporaryDirectory(prefix="refit-export-") as folder:
+            objects = {"GIT_OBJECT_DIRECTORY": str(self.git.folder / "objects"), "GIT_WORK_TREE": str(target)}
+            git, act = Git(_plain_repository(Path(folder), sha)), f"exporting {short(sha)}"
+            git.run("read-tree", sha, act=act, more=objects, long=True)
+            git.run("checkout-index", "--all", "--force", act=act, more=objects, long=True)
 
     def _sizes(self, oids: Iterable[str]) -> dict[str, int]:
         output = self.git.run("cat-file", "--batch-check", act="reading blob sizes", stdin=_lines(oids), long=True)
         rows = (line.split() for line in output.decode().splitlines())
         return {row[0]: int(row[2]) for row in rows if len(row) == 3 and row[1] == "blob"}
+
+
+def _plain_repository(folder: Path, sha: str) -> Path:
+    """A git directory without any configuration or attributes but its own, which beat those of the commit."""
+    for name in ("refs", "info"):
+        (folder / name).mkdir()
+    (folder / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
+    format = "[core]\nrepositoryformatversion = 1\n[extensions]\nobjectFormat = sha256\n" if len(sha) == 64 else ""
+    (folder / "config").write_text(format, encoding="ascii")
+    (folder / "info" / "attributes").write_text(
+        "* -text !eol !crlf -ident !filter !working-tree-encoding\n", encoding="ascii"
+    )
+    return folder
 
 
 def _full(sha: str) -> str:
@@ -189,10 +215,8 @@ class _Differ:
                 raise OSError("git diff-tree ended")
             output += part
         body = output[: -len(end)]
-        if not body:
-            return b""
-        if not body.startswith(head):
-            raise ValueError("git diff-tree answered another question")
+        if not body.startswith(head):  # nothing at all: it could not read one of the two
+            raise ValueError("git diff-tree did not answer")
         return body[len(head) :]
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -220,4 +244,4 @@ class _Differ:
             self._end()
 
 
-_DIFF = ("-r", "-z", "--raw", "--no-renames", "--no-abbrev")
+_DIFF = ("-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--ignore-submodules=none")
