@@ -23,37 +23,45 @@ _PASSED_ON = (
     "http_proxy",
     "https_proxy",
     "no_proxy",
+    "HTTPS_PROXY",
+    "NO_PROXY",
     "TMPDIR",
 )
 _CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")
-_TRANSIENT = (
-    "could not resolve",
-    "timed out",
-    "connection",
-    "early eof",
-    "rpc failed",
-    "503",
-    "502",
-    "500",
-    "429",
-    ".lock",
+_PASSES = re.compile(
+    r"unable to access|could not resolve|timed out|connection (?:refused|reset|closed|timed)|early eof|rpc failed"
+    r"|hung up|unexpected disconnect|died of signal|no space left|quota exceeded|cannot allocate|temporarily unavailable"
+    r"|\.lock': file exists",
+    re.IGNORECASE,
 )
-_SHORT, _LONG = 60.0, 1_800.0
+"""What git says of failures that may pass: of the network, the server, the machine, another git."""
+_STAYS = re.compile(r"returned error: 4(?!08|25|29)\d\d", re.IGNORECASE)
+"""The server's word that it will not: no such repository, no access."""
+_LONG = 1_800.0
 
 
 @dataclass(frozen=True)
 class Git:
-    """Runs git in one repository. ``protocols`` are the transports it may use, ``token`` its read credential."""
+    """Runs git in one repository. ``protocols`` are the transports it may use, ``remote`` the URL of its origin, and
+    ``credential`` (``user:password``) what opens it; ``patience`` in seconds is for what needs no network."""
 
     folder: Path
     protocols: Sequence[str] = ("https",)
-    token: str = field(default="", repr=False)
+    remote: str = ""
+    credential: str = field(default="", repr=False)
+    patience: float = 60.0
 
     def environment(self, **more: str) -> dict[str, str]:
         """Everything git sees of the outside."""
         settings = {"core.hooksPath": os.devnull, "safe.directory": "*", "gc.auto": "0", "protocol.version": "2"}
-        if self.token:
-            basic = base64.b64encode(f"x-access-token:{self.token}".encode()).decode()
+        settings |= {
+            "http.lowSpeedLimit": "1",
+            "http.lowSpeedTime": "300",
+        }  # a server that is silent keeps nobody waiting
+        if self.remote:
+            settings["remote.origin.url"] = self.remote
+        if self.credential:
+            basic = base64.b64encode(self.credential.encode()).decode()
             settings["http.extraHeader"] = f"Authorization: Basic {basic}"
         found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         found |= {
@@ -73,10 +81,16 @@ class Git:
         return found | more
 
     def run(
-        self, *arguments: str, act: str, stdin: bytes = b"", long: bool = False, more: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        act: str,
+        stdin: bytes = b"",
+        long: bool = False,
+        more: Mapping[str, str] | None = None,
+        holding: Sequence[int] = (),
     ) -> bytes:
         """Stdout of a successful run. ``act`` names what is being done, for the error: ``Retry`` for what may pass
-        (network, locks, time), ``Refused`` for the rest."""
+        (network, locks, time), ``Refused`` for the rest. ``holding`` are descriptors, of locks, that git keeps open."""
         process = subprocess.Popen(
             ["git", *arguments],
             stdin=subprocess.PIPE,
@@ -84,24 +98,27 @@ class Git:
             stderr=subprocess.PIPE,
             env=self.environment(**(more or {})),
             start_new_session=True,
+            pass_fds=holding,
         )
         try:
-            output, errors = process.communicate(stdin, timeout=_LONG if long else _SHORT)
+            output, errors = process.communicate(stdin, timeout=_LONG if long else self.patience)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             raise Retry(f"{act}: git took too long") from None
         if process.returncode:
-            raise self._failure(act, errors.decode("utf-8", "replace"))
+            raise self._failure(act, process.returncode, errors.decode("utf-8", "replace"))
         return output
 
-    def _failure(self, act: str, errors: str) -> Exception:
+    def _failure(self, act: str, code: int, errors: str) -> Exception:
         lines = [line for line in errors.splitlines() if line.strip() and not line.startswith(("hint:", "warning:"))]
-        text = shown(self.scrub(lines[-1] if lines else "git failed without a message"))
-        transient = any(sign in errors.lower() for sign in _TRANSIENT)
-        return Retry(f"{act}: {text}") if transient else Refused(f"{act}: {text}")
+        silent = f"git was ended by {signal.Signals(-code).name}" if code < 0 else "git failed without a message"
+        said = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1] if lines else silent)
+        text = f"{act}: {shown(self.scrub(said))}"
+        return Retry(text) if code < 0 or (_PASSES.search(errors) and not _STAYS.search(errors)) else Refused(text)
 
     def scrub(self, text: str) -> str:
-        """Without credentials in URLs and without the token itself."""
+        """Without credentials in URLs and without the password itself."""
+        user, _, password = self.credential.partition(":")
         text = _CREDENTIALS.sub(r"\1***@", text)
-        return text.replace(self.token, "***") if self.token else text
+        return text.replace(password or user, "***") if self.credential else text
