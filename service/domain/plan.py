@@ -239,26 +239,28 @@ def _without_upstream(parts: Parts) -> Parts:
 
 def presumed(pipeline: Pipeline, before: Assessment | None) -> History:
     """A history in which the base has succeeded, for planning without a database: each upstream key stands in for the
-    content of the outputs that nobody has computed."""
+    content of the outputs that nobody has computed. A step whose data has no version has no result that could be reused,
+    but what reads its outputs is not new for that."""
     if before is None or (known := before.manifest.pipeline(pipeline.name)) is None:
         return History()
+    made: dict[tuple[str, str], str] = {}
     results: dict[str, Result] = {}
     for component in known.components:
         ingredients = before.components[known.name, component.name].ingredients
+        read = [source for _, source in component.inputs if isinstance(source, UpstreamInput)]
+        outputs = {(s.component, s.output): made[s.component, s.output] for s in read}
+        key = full_key(ingredients.static_key, component, outputs)
+        own = {name: f"step:{key}#{name}" for name in component.products}
+        made |= {(component.name, name): digest for name, digest in own.items()}
         if ingredients.unknowable:
             continue
-        read = [source for _, source in component.inputs if isinstance(source, UpstreamInput)]
-        if any(source.component not in results for source in read):
-            continue
-        outputs = {(s.component, s.output): results[s.component].outputs[s.output] for s in read}
-        key = full_key(ingredients.static_key, component, outputs)
         results[component.name] = Result(
             id="",
             component=component.name,
             key=key,
             static_key=ingredients.static_key,
             parts=full_parts(ingredients.parts, component, outputs),
-            outputs={name: f"step:{key}#{name}" for name in component.products},
+            outputs=own,
             execution="",
             commit="the base",
             seconds=0.0,

@@ -331,8 +331,9 @@ def test_without_a_base_or_without_its_pipeline_nothing_is_presumed() -> None:
 def test_what_the_base_could_not_know_is_not_presumed() -> None:
     base = commit(unknowable={"preprocess": ("why",)})
     history = presumed(DIAMONDS, base)
-    assert history.results == ()
-    assert decisions(planned(commit(), history)) == (RUN, RUN, RUN)
+    assert [known.component for known in history.results] == ["train", "evaluate"]
+    assert decisions(planned(base, history)) == (RUN, PENDING, PENDING)
+    assert decisions(planned(commit(), history)) == (RUN, PENDING, PENDING)
 
 
 def test_presumed_contents_differ_with_the_key_that_made_them() -> None:
