@@ -21,12 +21,12 @@ _POST = Path(__file__).with_name("post_receive.py")
 
 
 class GitServer:
-    """Serves the bare repositories ``<folder>/<owner>/<name>.git`` over smart HTTP, for reading and pushing."""
+    """Serves the bare repositories ``<folder>/<owner>/<name>.git`` over smart HTTP, for reading and pushing; port 0 is any."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int = 0) -> None:
         self._folder = folder
         handler = type("Handler", (_Backend,), {"folder": folder})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="git-server", daemon=True)
 
