@@ -20,7 +20,7 @@ from service.domain.facts import VERSION, Doubt, Evidence, Kind
 from service.domain.inputs import Reading, read_environment, read_input
 from service.domain.links import follow
 from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath, shown
-from service.domain.parameters import select
+from service.domain.parameters import Selected, select
 from service.domain.pipeline import Component, Manifest, Pipeline, RepositoryInput, UpstreamInput, UriInput
 from service.domain.step_key import Part, PartKind, Parts, key_of
 from service.domain.tree import Tree, parents
@@ -126,6 +126,9 @@ def reassess(previous: Assessment, change: Change, manifest: Manifest, tree: Tre
     return Assessment(manifest, components)
 
 
+MANIFEST = "refit.yaml"
+
+
 def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evidence: Evidence) -> Assessed:
     """Key parts of one component; see :class:`Assessed`."""
     extra, linked = _extra(pipeline, component, tree, evidence)
@@ -139,9 +142,10 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
     ]
     doubts = [*closure.doubts, *chosen.doubts, *(d for reading in environment for d in reading.doubts)]
     doubts += [d for _, reading in inputs for d in reading.doubts]
-    widened = _widest(doubts, declared=bool(component.paths))
+    doubts += [(MANIFEST, doubt) for doubt in _unmatched(component, extra, evidence)]
+    widened = _widest(doubts, declared=bool(extra))
     uris = [source.uri for _, source in component.inputs if isinstance(source, UriInput) and not is_pinned(source.uri)]
-    parts = [Part(PartKind.ALGORITHM, "", VERSION), *_declaration(component)]
+    parts = [Part(PartKind.ALGORITHM, "", VERSION), *_declaration(component, chosen)]
     declared = {*extra, *(follow(path, tree, evidence).path for path in extra)}
     parts += [
         Part(PartKind.PATH if path in declared else PartKind.SOURCE, path, value) for path, value in closure.files
@@ -155,7 +159,7 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
             component=component,
             parts=tuple(sorted(set(parts))),
             flags=chosen.flags,
-            notes=tuple(dict.fromkeys(_note(path, doubt, bool(component.paths)) for path, doubt in doubts)),
+            notes=tuple(dict.fromkeys(_note(path, doubt, bool(extra)) for path, doubt in doubts)),
             unknowable=tuple(f"the version of {shown(uri)} cannot be resolved" for uri in uris),
         ),
         semantic=closure.looked_up | frozenset(extra),
@@ -176,13 +180,16 @@ def is_pinned(uri: str) -> bool:
     return _PINNED.fullmatch(uri) is not None
 
 
-def _declaration(component: Component) -> Iterator[Part]:
+def _declaration(component: Component, chosen: Selected) -> Iterator[Part]:
+    """The order of ``params`` counts only where it decides which of two parameters gets the short flag."""
+    params = component.params if chosen.clash else sorted(component.params)
+
     def text(value: object) -> str:
         return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
 
     yield Part(PartKind.DECLARATION, "run", component.run)
     yield Part(PartKind.DECLARATION, "outputs", text(sorted(component.outputs)))
-    yield Part(PartKind.DECLARATION, "params", text(component.params))
+    yield Part(PartKind.DECLARATION, "params", text(params))
     if component.metrics:
         yield Part(PartKind.DECLARATION, "metrics", component.metrics)
     for name, source in component.inputs:
@@ -242,6 +249,13 @@ def _roots(patterns: Iterable[str]) -> tuple[str, ...]:
     return tuple(prefixes)
 
 
+def _unmatched(component: Component, extra: tuple[RepoPath, ...], evidence: Evidence) -> Iterator[Doubt]:
+    """A pattern that names nothing declares nothing: it may be misspelt."""
+    for pattern in component.paths:
+        if not pattern.startswith("!") and not any(map(evidence.matcher((pattern,)), extra)):
+            yield Doubt(f"`paths` of {component.name}: no file that is not ignored matches {shown(pattern)}")
+
+
 def _one(reading: Reading) -> str:
     return reading.values[0][1]
 
@@ -272,7 +286,7 @@ def _counts(widened: str, pipeline: Pipeline, evidence: Evidence) -> Callable[[R
     if widened == "python":  # a link or a submodule may hold what is imported
         return lambda path, entry: path.endswith(_IMPORTABLE) or entry.mode in (SYMLINK, SUBMODULE)
     ignored = evidence.matcher(pipeline.ignore)
-    return lambda path, entry: not (pipeline.ignore and ignored(path))
+    return lambda path, entry: path != MANIFEST and not (pipeline.ignore and ignored(path))
 
 
 def _note(path: RepoPath, doubt: Doubt, declared: bool) -> str:

@@ -26,13 +26,15 @@ ABSENT = "absent"
 @dataclass(frozen=True, slots=True)
 class Selected:
     """``values``: subject (``train.learning_rate``, or ``conf/x.yaml:lr``) → canonical reading. ``flags``: flag name →
-    the texts to pass, as the file has them. ``targets``: dotted names under Hydra's ``_target_``."""
+    the texts to pass, as the file has them. ``targets``: dotted names under Hydra's ``_target_``. ``clash``: two
+    parameters have one name, and the first one named gets the flag."""
 
     values: tuple[tuple[str, str], ...]
     flags: tuple[tuple[str, tuple[str, ...]], ...]
     looked_up: frozenset[RepoPath]
     targets: tuple[str, ...]
     doubts: tuple[tuple[RepoPath, Doubt], ...]
+    clash: bool = False
 
 
 def select(params: Sequence[str], tree: Tree, evidence: Evidence) -> Selected:
@@ -47,6 +49,7 @@ def select(params: Sequence[str], tree: Tree, evidence: Evidence) -> Selected:
         frozenset(reading.looked_up),
         tuple(dict.fromkeys(reading.targets)),
         tuple(dict.fromkeys(reading.doubts)),
+        reading.clash,
     )
 
 
@@ -63,6 +66,7 @@ class _Selection:
     doubts: list[tuple[RepoPath, Doubt]] = field(default_factory=list)
     _flagged: set[tuple[RepoPath, tuple[str, ...]]] = field(default_factory=set)
     _owners: dict[str, tuple[RepoPath, tuple[str, ...]]] = field(default_factory=dict)
+    clash: bool = False
     _search_path: list[str] = field(default_factory=list)
     composed: set[tuple[RepoPath, tuple[str, ...]]] = field(default_factory=set)
 
@@ -127,7 +131,7 @@ class _Selection:
             owner = owner[:-1]
         name = "_".join(owner[len(wanted) :] or owner[-1:])
         if name and self._owners.setdefault(name, (file, owner)) != (file, owner):
-            plain, name = name, "_".join(owner)
+            plain, name, self.clash = name, "_".join(owner), True
             self.doubts.append((file, Doubt(f"two parameters are called {plain}: one is passed as --{name}")))
         if name:
             self.flags.setdefault(name, []).append(text)

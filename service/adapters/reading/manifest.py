@@ -162,6 +162,13 @@ def _with(value: Any, place: Sequence[str | int], new: object) -> Any:
     return {**value, head: _with(value[head], rest, new) if rest else new}
 
 
+def _plain(pattern: str) -> str:
+    """``./conf/**`` is meant as ``/conf/**``; as in .gitignore it would match nothing."""
+    negation = "!" if pattern.startswith("!./") else ""
+    bare = pattern.removeprefix("!") if negation else pattern
+    return f"{negation}/{bare.removeprefix('./').lstrip('/')}" if bare.startswith("./") else pattern
+
+
 def _declared(value: dict[str, Any]) -> dict[str, set[str]]:
     """Component names as written, wrong ones too: a reference to one of them is not a second mistake."""
     pipelines = value.get("pipelines")
@@ -210,7 +217,7 @@ class _Meaning:
             backend=raw.backend,
             components=tuple(components[c] for c in order),
             environment=tuple(environment),
-            ignore=tuple(document.ignore),
+            ignore=tuple(map(_plain, document.ignore)),
             gates=self._gates(f"{at}.gates", raw.gates),
             register=self._registration(f"{at}.register", name, raw),
         )
@@ -231,7 +238,7 @@ class _Meaning:
             name=name,
             run=raw.run,
             params=tuple(raw.params),
-            paths=tuple(raw.paths),
+            paths=tuple(map(_plain, raw.paths)),
             inputs=inputs,
             outputs=tuple(raw.outputs),
             metrics=raw.metrics,
