@@ -42,7 +42,7 @@ def read_input(path: RepoPath, tree: Tree, evidence: Evidence) -> Reading:
     path = posixpath.normpath(path)
     reading = _Input(tree, evidence)
     value = " ".join([reading.value(path), *reading.contents()])
-    prefixes = tuple(folder + "/" if folder else "" for folder in reading.folders)
+    prefixes = tuple(folder + "/" if folder else "" for folder in (*reading.folders, *reading.absent))
     return Reading(((path, value),), frozenset(reading.looked_up), prefixes, tuple(reading.doubts))
 
 
@@ -135,12 +135,13 @@ def _is_about_the_project(path: tuple[str, ...]) -> bool:
 @dataclass
 class _Input:
     """The reading of one declared input under construction. ``folders`` are those whose every entry counts, each once,
-    however many links lead there."""
+    however many links lead there; ``absent`` is what is neither file nor folder and may become one."""
 
     tree: Tree
     evidence: Evidence
     looked_up: set[RepoPath] = field(default_factory=set)
     folders: list[RepoPath] = field(default_factory=list)
+    absent: list[RepoPath] = field(default_factory=list)
     doubts: list[tuple[RepoPath, Doubt]] = field(default_factory=list)
     _met: set[RepoPath] = field(default_factory=set)
 
@@ -156,6 +157,7 @@ class _Input:
         if entry is not None:
             return " ".join([*trail, f"{entry.mode} {entry.oid}"])
         if not self.tree.is_folder(place.path):
+            self.absent.append(place.path)
             return " ".join([*trail, self._pointed(place.path)])
         if place.path not in self._met:
             self._met.add(place.path)
