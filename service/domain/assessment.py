@@ -150,6 +150,7 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
     parts += [
         Part(PartKind.PATH if path in declared else PartKind.SOURCE, path, value) for path, value in closure.files
     ]
+    parts += [Part(PartKind.SOURCE, f"{folder}/", "a package without __init__.py") for folder in closure.namespaces]
     parts += [Part(PartKind.PARAMETER, subject, value) for subject, value in chosen.values]
     parts += [Part(PartKind.ENVIRONMENT, path, value) for read in environment for path, value in read.values]
     parts += [Part(PartKind.INPUT, name, _one(reading)) for name, reading in inputs]
@@ -225,7 +226,7 @@ def _extra(
         place = follow(link, tree, evidence)
         if place.path is None:
             found |= {link} if not (pipeline.ignore and ignored(link)) else set()
-        elif tree.is_folder(place.path):
+        else:  # a folder, or what may become one
             folder = f"{place.path}/" if place.path else ""
             linked.append(folder)
             below = (f"{link}/{path.removeprefix(folder)}" for path in tree.under(folder))
