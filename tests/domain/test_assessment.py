@@ -242,6 +242,17 @@ def test_globs_see_through_a_linked_folder(reader: IsolatedReader, link: str, ta
         assert reassessed(before, files, declared, changed, reader) == after, path
 
 
+def test_a_globs_link_that_leads_nowhere_yet_is_watched(reader: IsolatedReader) -> None:
+    declared = single("train.py", paths=("conf/*",))
+    later: dict[str, Content] = {"train.py": "", "conf": Link("shared"), "shared/a": "1"}
+    after = assessed(declared, later, reader)
+    for now in ({}, {"shared": "a file"}):
+        files: dict[str, Content] = {"train.py": "", "conf": Link("shared"), **now}
+        before = assessed(declared, files, reader)
+        assert key(after) != key(before)
+        assert reassessed(before, files, declared, later, reader) == after
+
+
 def test_a_link_that_a_glob_names_itself_counts_with_all_that_it_leads_to(reader: IsolatedReader) -> None:
     files: dict[str, Content] = {"train.py": "", "conf": Link("shared"), "shared/a": "1"}
     declared = single("train.py", paths=("/conf",))
@@ -450,6 +461,16 @@ def test_a_new_file_in_an_input_folder_is_noticed(reader: IsolatedReader, folder
     after = assessed(declared, {**files, edit: "1"}, reader)
     assert (key(before) != key(after)) == (folder == "." or edit.startswith("data/"))
     assert reassessed(before, files, declared, {**files, edit: "1"}, reader) == after
+
+
+def test_a_missing_input_that_comes_as_a_folder_is_noticed(reader: IsolatedReader) -> None:
+    for path, more in [("data", {}), ("link", {"link": Link("data")}), ("dir", {"dir/l": Link("../data")})]:
+        files: dict[str, Content] = {**FILES, **more}
+        declared = single("train.py", inputs=(("raw", RepositoryInput(path)),))
+        before = assessed(declared, files, reader)
+        after = assessed(declared, {**files, "data/new.csv": "1"}, reader)
+        assert key(before) != key(after), path
+        assert reassessed(before, files, declared, {**files, "data/new.csv": "1"}, reader) == after, path
 
 
 def test_the_answer_is_provisional_until_its_facts_are_loaded() -> None:
