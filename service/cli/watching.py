@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -63,27 +63,24 @@ def logs(
     repo: Repo = Path(),
 ) -> None:
     """Print what a step wrote, line by line with its time, also while it runs."""
+    path = f"/executions/{quote(execution)}/logs"
     with client(server, repo) as api:
-        after = 0
-        while True:
-            after, more = _print_lines(api, execution, step, after)
-            state = next(
-                (s["state"] for s in api.get(f"/executions/{quote(execution)}")["steps"] if s["component"] == step), ""
-            )
-            if more:
-                continue
-            if not follow or state not in ("waiting", "running"):
-                return
-            time.sleep(0.5)
+        for line in _followed(api, path, step) if follow else _paged(api, path, step):
+            stream = line["stream"].removeprefix("std")
+            results.print(f"{line['at'][11:23]} {stream:5} {shown(line['text'])}", markup=False)
 
 
-def _print_lines(api: Client, execution: str, step: str, after: int) -> tuple[int, bool]:
-    page = api.get(f"/executions/{quote(execution)}/logs", step=step, after=after, limit=1000)
-    for line in page["items"]:
-        stream = line["stream"].removeprefix("std")
-        results.print(f"{line['at'][11:23]} {stream:5} {shown(line['text'])}", markup=False)
-        after = line["number"]
-    return after, len(page["items"]) == 1000
+def _followed(api: Client, path: str, step: str) -> Iterator[dict[str, Any]]:
+    return (data for event, data in api.events(path, step=step) if event == "line")
+
+
+def _paged(api: Client, path: str, step: str) -> Iterator[dict[str, Any]]:
+    after, more = 0, True
+    while more:
+        page = api.get(path, step=step, after=after, limit=1000)
+        yield from page["items"]
+        more = len(page["items"]) == 1000
+        after = page["items"][-1]["number"] if page["items"] else after
 
 
 @app.command()

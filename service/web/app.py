@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from service.web import api, health, openapi, pages, problems, webhooks
+from service.web.api.following import Streams
 from service.web.around import Around
 from service.web.instruments import Instruments
 from service.web.limiting import Limiter
@@ -36,6 +37,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.instruments = Instruments(services.store)
     app.state.limiter = Limiter(services.bounds)
+    app.state.streams = Streams(services.bounds.streams)
     app.add_middleware(Around, instruments=app.state.instruments, limiter=app.state.limiter, bounds=services.bounds)
     problems.install(app)
     for router in (webhooks.router, api.router, health.router, pages.router):

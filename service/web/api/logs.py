@@ -1,23 +1,26 @@
-"""Owns the route of a step's log, and whose log a step shows; refuses to keep a line."""
+"""Owns the route of a step's log, paged or followed, and whose log a step shows; refuses to keep a line."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from service.domain.execution import Attempt, Execution, State, StepRun
+from service.domain.execution import FINAL, Attempt, Execution, State, StepRun
 from service.ports.backend import LogLine
 from service.web.api.documents import line_document
 from service.web.api.executions import Id, found
+from service.web.api.following import BATCH, HEADERS, MEDIA_TYPE, Look, resumed
 from service.web.api.parameters import Text
 from service.web.auth import Reads, services_of
 from service.web.problems import Problem, documented
 from service.web.services import Services
 
 router = APIRouter(tags=["executions"])
+_STREAM = 'id: 1.1\nevent: line\ndata: {"number":1,"at":"2026-11-24T10:00:02+00:00","stream":"stdout","text":"53940 rows"}\n\n'
 
 
 class Line(BaseModel):
@@ -42,7 +45,10 @@ class Lines(BaseModel):
     response_model=Lines,
     operation_id="getLogs",
     summary="What a step wrote",
-    responses=documented(404, 409, 503),
+    responses={
+        **documented(404, 409, 503),
+        200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _STREAM}}},
+    },
 )
 def get_logs(
     request: Request,
@@ -52,11 +58,16 @@ def get_logs(
     attempt: Annotated[int | None, Query(ge=1, lt=2**31, description="Default: the last.")] = None,
     after: Annotated[int, Query(ge=0, lt=2**53, description="The number of the last line seen.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    follow: Annotated[bool, Query(description="Server-sent events; so does `Accept: text/event-stream`.")] = False,
+    last_event_id: Annotated[Text | None, Header(description="Where a broken stream was.", examples=["1.40"])] = None,
 ) -> Any:
-    """Lines with a number above ``after``, also while the step runs: ask again with the last number."""
+    """Lines with a number above ``after``, also while the step runs: ask again with the last number, or follow them: a
+    ``line`` event for each, over all attempts, then one ``end`` event with the step's state."""
     execution = found(request, id)
     if step not in [one.name for one in execution.steps]:
         raise Problem(404, f"Execution {id} has no step {step!r}.")
+    if follow or MEDIA_TYPE in request.headers.get("accept", ""):
+        return _followed(request, id, step, attempt, after, last_event_id)
     owner, chosen = attempt_of(services_of(request), execution, execution.step(step), attempt)
     if chosen is None and attempt is not None:
         raise Problem(404, f"Step {step!r} of execution {id} has no attempt {attempt}.")
@@ -66,6 +77,30 @@ def get_logs(
         "attempt": chosen.number if chosen else None,
         "items": [line_document(line) for line in lines],
     }
+
+
+def _followed(
+    request: Request, id: str, step: str, attempt: int | None, after: int, last_event: str | None
+) -> StreamingResponse:
+    """The chosen attempt's lines or, by default, those of whichever is the last."""
+    services, streams = services_of(request), request.app.state.streams
+    streams.refuse_when_full()
+
+    def look(known: int, line: int) -> Look:
+        with services.store.begin() as work:
+            execution = work.executions.get(id)
+        if execution is None:  # executions are not deleted; if they ever are, the stream ends
+            return Look((), known, "", True)
+        run = execution.step(step)
+        owner, chosen = attempt_of(services, execution, run, attempt)
+        number = chosen.number if chosen else 0
+        lines = read_lines(services, owner, chosen, line if number == known else 0, BATCH)
+        return Look(lines, number, run.state.value, run.state in FINAL)
+
+    known, line = resumed(last_event)
+    if not known and after:
+        known, line = look(0, 0).attempt, after
+    return StreamingResponse(streams.follow(look, known, line), media_type=MEDIA_TYPE, headers=HEADERS)
 
 
 def attempt_of(
