@@ -251,6 +251,10 @@ def test_a_step_found_in_flight_when_its_turn_comes_waits_then() -> None:
     play.move(preprocess=succeeded("preprocess", "2"))
     assert play.states == (SUCCEEDED, WAITING, WAITING)
     assert play.reasons("train") == ["in-flight"]
+    play.history = History((*play.history.results, result(ingredients(TRAIN), read, execution="exec-3")))
+    play.move()
+    assert play.states == (SUCCEEDED, REUSED, RUNNING)
+    assert play.reasons("train") == ["in-flight"], "its upstream made something else: nothing here was identical"
 
 
 # slots ----------------------------------------------------------------------------------------------------------------
