@@ -82,8 +82,8 @@ class Assessor:
         if found is not None:
             return found.assessment
         manifest = self.manifest(repository, manifest_at)
-        if neighbour is not None:
-            change = repository.compare(neighbour.commit, commit)
+        change = _change_since(repository, neighbour, commit)
+        if neighbour is not None and change is not None:
             tree = neighbour.tree.apply((file.path, file.new) for file in change.files)
             assessment = self._incremental(repository, neighbour.assessment, change, manifest, tree)
         else:
@@ -173,3 +173,14 @@ class Assessor:
                 oldest, _ = self._known.popitem(last=False)
                 if self._latest.get(oldest[0]) == oldest:
                     del self._latest[oldest[0]]
+
+
+def _change_since(repository: Repository, neighbour: _Known | None, commit: str) -> Change | None:
+    """The way from a neighbour, unless the repository has lost it: a mirror that was made anew has no orphaned commits."""
+    if neighbour is None:
+        return None
+    try:
+        return repository.compare(neighbour.commit, commit)
+    except Refused:
+        repository.commit(commit)  # else it is this one that is not there
+        return None
