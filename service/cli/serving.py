@@ -120,14 +120,23 @@ def token_create(
     name: Annotated[str, typer.Argument(help="What it is for.")],
     scope: Annotated[list[str] | None, typer.Option(help="read, run or admin; repeatable.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; default: never.")] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="When it expires instead, in UTC."),
+    ] = None,
 ) -> None:
     """Make a token and print it once; only its hash is stored."""
     scopes = tuple(scope or ["read"])
     if wrong := [one for one in scopes if one not in SCOPES]:
         raise Refused(f"creating a token: no scope {wrong[0]!r}; there are {', '.join(SCOPES)}")
+    now = datetime.now(UTC)
+    if days and until:
+        raise Refused("creating a token: give --days or --until, not both")
+    expires = now + timedelta(days=days) if days else until.replace(tzinfo=UTC) if until else None
+    if expires is not None and expires <= now:
+        raise Refused(f"creating a token: {expires:%Y-%m-%d %H:%M:%S} UTC has passed already")
     with database_of_server() as store:
-        now = datetime.now(UTC)
-        secret, token = new_token(name, scopes, now, now + timedelta(days=days) if days else None)
+        secret, token = new_token(name, scopes, now, expires)
         with store.begin() as work:
             work.tokens.add(token)
     messages.print(f"token {token.id} ({', '.join(scopes)}); it is shown only now:", markup=False)
@@ -147,6 +156,7 @@ def token_list(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
             "created_at": t.created_at.isoformat(),
             "expires_at": t.expires_at.isoformat() if t.expires_at else None,
             "revoked_at": t.revoked_at.isoformat() if t.revoked_at else None,
+            "last_used_at": t.last_used_at.isoformat() if t.last_used_at else None,
         }
         for t in found
     ]
@@ -154,7 +164,8 @@ def token_list(as_json: Annotated[bool, typer.Option("--json", help="One JSON do
         print_json(rows)
     for row in [] if as_json else rows:
         state = f"revoked {row['revoked_at']}" if row["revoked_at"] else f"expires {row['expires_at'] or 'never'}"
-        results.print(f"{row['id']}  {row['name']}  {row['scopes']}  {state}", markup=False)
+        used = f"used {row['last_used_at'][:16]}" if row["last_used_at"] else "never used"
+        results.print(f"{row['id']}  {row['name']}  {row['scopes']}  {state}, {used}", markup=False)
 
 
 @tokens.command("revoke")

@@ -19,6 +19,7 @@ from service.domain.facts import Fact, Request
 from service.domain.lineage import Measurement, ModelVersion, Promotion, ResultRecord
 from service.domain.plan import Result
 from service.domain.tokens import Token
+from service.ports.answers import Answers
 
 
 class Queue(StrEnum):
@@ -320,6 +321,10 @@ class Tokens(Protocol):
 
     def revoke(self, id: str) -> bool: ...
 
+    def used(self, id: str) -> None:
+        """Note that it was used now."""
+        ...
+
 
 class Notices(Protocol):
     def enqueue(self, execution: str) -> None:
@@ -353,6 +358,9 @@ class Work(Protocol):
 
     @property
     def notices(self) -> Notices: ...
+
+    @property
+    def answers(self) -> Answers: ...
 
 
 class Store(Protocol):

@@ -14,6 +14,7 @@ from service.web.api.following import Streams
 from service.web.around import Around
 from service.web.instruments import Instruments
 from service.web.limiting import Limiter
+from service.web.once import Once
 from service.web.services import Services
 
 
@@ -36,6 +37,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.instruments = Instruments(services.store)
+    app.add_middleware(Once, services=services)
     app.state.limiter = Limiter(services.bounds)
     app.state.streams = Streams(services.bounds.streams)
     app.add_middleware(Around, instruments=app.state.instruments, limiter=app.state.limiter, bounds=services.bounds)

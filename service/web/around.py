@@ -18,7 +18,7 @@ from service.domain.names import shown
 from service.web.bodies import Bodies
 from service.web.instruments import Instruments
 from service.web.limiting import Limiter
-from service.web.problems import Problem, answer_of, problem
+from service.web.problems import foreseen, problem
 from service.web.services import Bounds
 
 _HEADERS = {
@@ -67,15 +67,15 @@ class Around:
             self._limiter.called(scope)
             body.refuse_what_is_declared()
             await self._app(scope, body.receive, answer)
-        except Problem as refusal:
-            await answer_of(refusal)(scope, receive, answer)
         except ClientDisconnect:
             log.info("the caller left before the end of its request", path=shown(scope["path"]))
         except Exception as error:
-            log.error("bug", path=shown(scope["path"]), exc_info=error)
+            reply = foreseen(error)
+            if reply is None:
+                log.error("bug", path=shown(scope["path"]), exc_info=error)
             if answer.status:
                 raise  # half an answer is out: only closing the connection tells the caller
-            await problem(500, "This is a bug in Refit; its log has the details.")(scope, receive, answer)
+            await (reply or problem(500, "This is a bug in Refit; its log has the details."))(scope, receive, answer)
         finally:
             body.let_go()
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from service.web.instruments import API
+from service.web.once import HEADER, PATTERN, REPLAYED, is_act
 from service.web.problems import ProblemShape, documented
 
 PATH = f"{API}/openapi.json"
@@ -32,22 +33,36 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
     components["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "description": "`rft_…`, from `refit token create`."}
     }
-    for path, operation in _operations(schema):
-        failures = _failures(path, operation)
+    for path, method, operation in _operations(schema):
+        failures = _failures(path, method, operation)
         operation["responses"] |= {str(status): text for status, text in documented(*failures).items()}
         operation["responses"]["default"] = {**documented(500)[500], "description": "Any other failure"}
         if path.startswith(API):
             operation["security"] = [{"token": []}, {}]
+        if is_act(method.upper(), path):
+            operation.setdefault("parameters", []).append(_KEY)
     return schema
 
 
-def _failures(path: str, operation: dict[str, Any]) -> set[int]:
+def _failures(path: str, method: str, operation: dict[str, Any]) -> set[int]:
     """What any operation of its kind may answer, beside what its route says itself."""
-    found = {401, 403, 422} if path.startswith(API) else {422} if "422" in operation["responses"] else set()
-    return found | {400, 413} if "requestBody" in operation else found
+    found = {401, 403, 422, 429} if path.startswith(API) else {422} if "422" in operation["responses"] else set()
+    if is_act(method.upper(), path):
+        found |= {409}
+    return found | {400, 408, 413, 503} if "requestBody" in operation else found
 
 
-def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in schema["paths"].items():
-        for operation in item.values():
-            yield path, operation
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "description": "A value of your own, such as a UUID. The same call with the same value within 24 hours is not done again "
+    f"and gets the first answer, with `{REPLAYED}: true`; 409 while the first is in work, 422 if the call says something else.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": PATTERN},
+    "example": "0b989ba4-242f-11e5-81e1-c7b6966d2516",
+}

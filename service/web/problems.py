@@ -64,10 +64,25 @@ def problem(
     return JSONResponse(body | more, status, headers, media_type=MEDIA_TYPE)
 
 
-def answer_of(error: HTTPException) -> JSONResponse:
-    """The problem document of a raised refusal."""
-    headers = dict(error.headers) if error.headers else None
-    return problem(error.status_code, str(error.detail), error.title if isinstance(error, Problem) else "", headers)
+def foreseen(error: Exception) -> JSONResponse | None:
+    """The problem document of a failure that is no bug."""
+    match error:
+        case Rejected():
+            return problem(error.status, error.detail, error.title)
+        case Refused():
+            return problem(409, error.reason, "Refused")
+        case Retry():
+            return problem(503, error.reason, "Not now", {"Retry-After": str(int(error.after or 5))})
+        case HTTPException():
+            title = error.title if isinstance(error, Problem) else ""
+            return problem(error.status_code, str(error.detail), title, dict(error.headers) if error.headers else None)
+        case RequestValidationError():
+            errors = [
+                {"where": shown(".".join(map(str, one["loc"]))), "what": shown(one["msg"])} for one in error.errors()
+            ]
+            detail = "; ".join(f"{one['where']}: {one['what']}" for one in errors)
+            return problem(422, detail, "Invalid request", errors=errors)
+    return None
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -79,24 +94,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def install(app: FastAPI) -> None:
     """Every foreseen failure of this app becomes a problem document; see ``around`` for bugs."""
 
-    @app.exception_handler(Rejected)
-    def _rejected(_request: Request, error: Rejected) -> JSONResponse:
-        return problem(error.status, error.detail, error.title)
+    def answer(_request: Request, error: Exception) -> JSONResponse:
+        found = foreseen(error)
+        if found is None:
+            raise error
+        return found
 
-    @app.exception_handler(Refused)
-    def _refused(_request: Request, error: Refused) -> JSONResponse:
-        return problem(409, error.reason, "Refused")
-
-    @app.exception_handler(Retry)
-    def _retry(_request: Request, error: Retry) -> JSONResponse:
-        return problem(503, error.reason, "Not now", {"Retry-After": str(int(error.after or 5))})
-
-    @app.exception_handler(RequestValidationError)
-    def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [{"where": shown(".".join(map(str, one["loc"]))), "what": shown(one["msg"])} for one in error.errors()]
-        detail = "; ".join(f"{one['where']}: {one['what']}" for one in errors)
-        return problem(422, detail, "Invalid request", errors=errors)
-
-    @app.exception_handler(HTTPException)
-    def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        return answer_of(error)
+    for kind in (Rejected, Refused, Retry, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, answer)

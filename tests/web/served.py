@@ -43,6 +43,7 @@ class Served:
     home: Path
     host: str
     port: int
+    environment: Mapping[str, str]
 
     @property
     def url(self) -> str:
@@ -84,6 +85,17 @@ class Served:
     def forget_peak(self) -> None:
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
+    def refit(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command beside it, with the same settings."""
+        command = [sys.executable, "-m", "service", *arguments]
+        return subprocess.run(command, env=dict(self.environment), capture_output=True, text=True, timeout=120)
+
+    def bearer(self, scope: str) -> dict[str, str]:
+        """Headers with a fresh token, made as an operator makes one."""
+        done = self.refit("token", "create", "a-test", "--scope", scope)
+        assert done.returncode == 0, done.stderr
+        return {"Authorization": f"Bearer {done.stdout.strip()}"}
+
     def end(self, number: int = signal.SIGTERM, seconds: float = 30.0) -> int:
         self.process.send_signal(number)
         return self.process.wait(seconds)
@@ -106,7 +118,7 @@ def served(home: Path, **settings: str) -> Iterator[Served]:
         until(lambda: (home / "serve.json").exists() or process.poll() is not None, "the service listens")
         assert process.poll() is None, (home / "service.log").read_text(errors="replace")[-3000:]
         host, _, port = json.loads((home / "serve.json").read_text())["url"].removeprefix("http://").rpartition(":")
-        yield Served(process, home, host, int(port))
+        yield Served(process, home, host, int(port), environment)
     finally:
         if process.poll() is None:
             process.terminate()

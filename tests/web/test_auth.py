@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
 
-from tests.web.site import FIRST, FOURTH, GOOD, Site
+from service.domain.tokens import new_token
+from tests.web.site import FIRST, FOURTH, GOOD, NOW, Site
 
 READS = ["/executions", f"/executions/{FIRST}", f"/executions/{FIRST}/logs?step=train", f"/commits/{GOOD}", "/pipelines",
          "/components", "/results", "/metrics?name=rmse", "/models", "/models/price/1", "/lineage?model=price/1",
@@ -85,3 +90,42 @@ def test_administering_tokens(site: Site) -> None:
                                   {"name": "x", "scopes": ["run"], "expires_at": "2020-01-01T00:00:00Z"}])  # fmt: skip
 def test_odd_tokens_are_not_made(site: Site, body: object) -> None:
     assert site.http.post("/api/v1/tokens", headers=site.bearer("admin"), json=body).status_code == 422
+
+
+def last_used(site: Site, name: str) -> datetime | None:
+    with site.store.begin() as work:
+        return next(one.last_used_at for one in work.tokens.list() if one.name == name)
+
+
+def test_when_a_token_was_used_is_noted_once_a_minute(site: Site, tmp_path: Path) -> None:
+    assert last_used(site, "reader") is None
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    site.http.get("/api/v1/executions", headers=site.bearer("read"))
+    first = last_used(site, "reader")
+    assert first is not None
+    assert before <= first <= datetime.now(UTC) + timedelta(seconds=1)
+    site.http.get("/api/v1/executions", headers=site.bearer("read"))
+    assert last_used(site, "reader") == first, "a write for each call would be too many"
+    with sqlite3.connect(tmp_path / "refit.db") as rows:
+        rows.execute("update tokens set last_used_at = last_used_at - 61")
+    site.http.get("/api/v1/executions", headers=site.bearer("read"))
+    again = last_used(site, "reader")
+    assert again is not None
+    assert again >= first
+    listed = site.http.get("/api/v1/tokens", headers=site.bearer("admin")).json()["items"]
+    assert datetime.fromisoformat(next(one["last_used_at"] for one in listed if one["name"] == "reader")) == again
+
+
+@pytest.mark.parametrize("who", ["expired", "revoked"])
+def test_a_token_that_opens_nothing_is_not_used(site: Site, who: str) -> None:
+    site.http.get("/api/v1/executions", headers=site.bearer(who))
+    assert last_used(site, {"expired": "old", "revoked": "gone"}[who]) is None
+
+
+def test_a_token_ends_at_its_moment(site: Site) -> None:
+    for seconds, status in ((60, 200), (0, 401)):
+        secret, token = new_token("short", ["read"], NOW, datetime.now(UTC) + timedelta(seconds=seconds))
+        with site.store.begin() as work:
+            work.tokens.add(token)
+        answer = site.http.get("/api/v1/executions", headers={"Authorization": f"Bearer {secret}"})
+        assert answer.status_code == status

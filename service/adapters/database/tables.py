@@ -293,6 +293,18 @@ tokens = Table(
     Column("last_used_at", _Time),
 )
 
+answers = Table(
+    "answers",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("begun_at", _Time, nullable=False),
+    Column("status", Integer),
+    Column("headers", Text, nullable=False, server_default="{}"),
+    Column("body", Text, nullable=False, server_default='""'),
+    Index(None, "begun_at"),
+)
+
 notices = Table("notices", metadata, Column("id", _Id, primary_key=True), *_job(), Index(None, "due_at"))
 
 heartbeats = Table(

@@ -47,6 +47,9 @@ class Tokens:
         )
         return done.rowcount == 1
 
+    def used(self, id: str) -> None:
+        self._connection.execute(update(_T).where(_T.c.id == id).values(last_used_at=clock(self._connection)))
+
 
 def _token(row: Any) -> Token:
     return Token(

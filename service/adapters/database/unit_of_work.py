@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 import service
+from service.adapters.database.answers import Answers
 from service.adapters.database.deliveries import Deliveries
 from service.adapters.database.executions import Executions
 from service.adapters.database.facts import Facts
@@ -54,6 +55,7 @@ class UnitOfWork:
         self.facts = Facts(connection)
         self.tokens = Tokens(connection)
         self.notices = Notices(connection)
+        self.answers = Answers(connection)
 
 
 class Database:

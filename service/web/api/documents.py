@@ -189,5 +189,5 @@ def _model_document(one: ModelVersion) -> dict[str, Any]:
 
 def token_document(one: Token) -> dict[str, Any]:
     """Never the secret, nor its hash."""
-    names = ("id", "name", "created_at", "expires_at", "revoked_at")
+    names = ("id", "name", "created_at", "expires_at", "revoked_at", "last_used_at")
     return {name: getattr(one, name) for name in names} | {"scopes": list(one.scopes)}

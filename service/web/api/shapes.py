@@ -346,7 +346,7 @@ class PipelineShape(BaseModel):
 
 
 class TokenShape(BaseModel):
-    """A token, without its secret."""
+    """A token, without its secret; ``last_used_at`` to the minute."""
 
     model_config = example(
         id="5f1d7a84db00",
@@ -355,6 +355,7 @@ class TokenShape(BaseModel):
         created_at="2026-11-24T10:00:00Z",
         expires_at=None,
         revoked_at=None,
+        last_used_at="2026-11-24T11:30:00Z",
     )
 
     id: str
@@ -363,3 +364,4 @@ class TokenShape(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
