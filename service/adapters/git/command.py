@@ -1,17 +1,21 @@
-"""Owns how git is run: a clean environment, no prompts, no hooks, no foreign configuration, always a time limit; refuses
-to let a credential into an argument list or an error."""
+"""Owns how git is run: a clean environment, no prompts, no hooks, no foreign configuration, always a limit of time and of
+size; refuses to let a credential into an argument list or an error."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
+import resource
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.adapters.git.orphans import OWNER, owner
+from service.adapters.git.talk import TooMuch, TooSlow, talk
 from service.domain.errors import Refused, Retry
 from service.domain.names import shown
 
@@ -38,6 +42,12 @@ _PASSES = re.compile(
 _STAYS = re.compile(r"returned error: 4(?!08|25|29)\d\d", re.IGNORECASE)
 """The server's word that it will not: no such repository, no access."""
 _LONG = 1_800.0
+_ENDED = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""Signals from outside. Git crashing by itself is its answer to what it was asked, and would come again."""
+_MEMORY = 1024 * 1024 * 1024
+"""Bytes that a git which reads may take: ``diff-tree`` keeps its whole answer before it says any of it."""
+MOST = 64 * 1024 * 1024
+"""Bytes of one answer unless the caller says otherwise: a list of about half a million files."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,7 @@ class Git:
             "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_CONFIG_COUNT": str(len(settings)),
             "LC_ALL": "C",
+            OWNER: owner(),
         }
         for at, (key, value) in enumerate(settings.items()):
             found |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
@@ -86,11 +97,13 @@ class Git:
         act: str,
         stdin: bytes = b"",
         long: bool = False,
+        most: int = MOST,
         more: Mapping[str, str] | None = None,
         holding: Sequence[int] = (),
     ) -> bytes:
         """Stdout of a successful run. ``act`` names what is being done, for the error: ``Retry`` for what may pass
-        (network, locks, time), ``Refused`` for the rest. ``holding`` are descriptors, of locks, that git keeps open."""
+        (network, locks, time), ``Refused`` for the rest. ``holding`` are descriptors, of locks, that git keeps open; one
+        without any only reads, and gets by with bounded memory."""
         process = subprocess.Popen(
             ["git", *arguments],
             stdin=subprocess.PIPE,
@@ -100,12 +113,14 @@ class Git:
             start_new_session=True,
             pass_fds=holding,
         )
+        if not holding:
+            bound(process)
         try:
-            output, errors = process.communicate(stdin, timeout=_LONG if long else self.patience)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            output, errors = talk(process, stdin, _LONG if long else self.patience, most)
+        except TooSlow:
             raise Retry(f"{act}: git took too long") from None
+        except TooMuch:
+            raise Refused(f"{act}: git's answer is larger than {most} bytes") from None
         if process.returncode:
             raise self._failure(act, process.returncode, errors.decode("utf-8", "replace"))
         return output
@@ -114,11 +129,19 @@ class Git:
         lines = [line for line in errors.splitlines() if line.strip() and not line.startswith(("hint:", "warning:"))]
         silent = f"git was ended by {signal.Signals(-code).name}" if code < 0 else "git failed without a message"
         said = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1] if lines else silent)
-        text = f"{act}: {shown(self.scrub(said))}"
-        return Retry(text) if code < 0 or (_PASSES.search(errors) and not _STAYS.search(errors)) else Refused(text)
+        text = f"{act}: {shown(self.scrub(said[:1_000]))}"
+        return (
+            Retry(text) if -code in _ENDED or (_PASSES.search(errors) and not _STAYS.search(errors)) else Refused(text)
+        )
 
     def scrub(self, text: str) -> str:
         """Without credentials in URLs and without the password itself."""
         user, _, password = self.credential.partition(":")
         text = _CREDENTIALS.sub(r"\1***@", text)
         return text.replace(password or user, "***") if self.credential else text
+
+
+def bound(process: subprocess.Popen[bytes]) -> None:
+    """Limit a git's memory. From here rather than between fork and exec, where threads make Python unsafe."""
+    with contextlib.suppress(ProcessLookupError):
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, (_MEMORY, _MEMORY))

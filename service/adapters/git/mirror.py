@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ import git as gitpython
 
 from service.adapters.git.command import Git
 from service.adapters.git.objects import Objects
+from service.adapters.git.orphans import end_orphans
 from service.domain.errors import Refused, Retry
 from service.domain.names import is_sha, short, shown
 
@@ -37,7 +39,7 @@ _FETCH = (
 _ABBREVIATED = re.compile(r"[0-9a-f]{4,63}")
 _LOST_BLOBS = 32
 """Fetches that are spent on finding which blobs of a batch the remote no longer has."""
-_PATIENCE, _LOOK_SECONDS = 60.0, 0.05
+_PATIENCE, _LOOK_SECONDS, _LOOKS_BETWEEN = 60.0, 0.05, 20
 
 
 class Mirror(Objects):
@@ -174,7 +176,7 @@ class Mirror(Objects):
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer at a time, across threads and processes. The kernel drops the lock when the last process that holds
-        it ends: we, or a git that goes on after we were killed."""
+        it ends: we, or a git that goes on after we were killed, which whoever waits then ends."""
         with self._threads:
             if self._held:
                 yield
@@ -191,11 +193,13 @@ class Mirror(Objects):
 
     def _lock_file(self, descriptor: int) -> None:
         patience = time.monotonic() + _PATIENCE
-        while True:
+        for look in itertools.count():
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
+                if look % _LOOKS_BETWEEN == 0:
+                    end_orphans(self._folder)
                 if time.monotonic() > patience:
                     raise Retry(f"fetching {self._name}: another process is still fetching it") from None
                 time.sleep(_LOOK_SECONDS)

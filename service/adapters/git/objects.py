@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import select
 import subprocess
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from service.adapters.git.command import Git
+from service.adapters.git.command import MOST, Git, bound
 from service.adapters.git.diff import decode, parse_raw, parse_tree
 from service.domain.change import Change, FileChange
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Retry
 from service.domain.names import is_sha, short, shown
 from service.domain.tree import Tree
 from service.ports.git_host import Commit
@@ -26,6 +28,11 @@ _EMPTY_TREE = {
     64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
 }
 _TREES = 8
+_LONGEST_PATH, _DEEPEST_PATH = 4_096, 200
+"""Bytes and folders: what is beyond cannot be checked out, or was made to exhaust whoever lists it."""
+_LARGEST_COMMIT = 4 * 1024 * 1024
+_DIFF_SECONDS = 120.0
+_BATCH = 64
 _PERSON = re.compile(r"^(?P<name>.*?) ?<[^>]*> ?(?P<time>\d{1,20})?(?: |$)")
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999: Python knows no later one, and a commit may claim any."""
@@ -54,15 +61,15 @@ class Objects:
         """The commit's header; ``Refused`` if it is not here."""
         _full(sha)
         try:
-            text = self.git.run("cat-file", "commit", sha, act=f"reading commit {short(sha)}").decode(
-                "utf-8", "replace"
-            )
+            text = self.git.run(
+                "cat-file", "commit", sha, act=f"reading commit {short(sha)}", most=_LARGEST_COMMIT
+            ).decode("utf-8", "replace")
         except Refused as error:
-            raise Refused(f"reading commit {short(sha)}: the repository has no such commit") from error
+            raise Refused(f"reading commit {short(sha)}: the repository has no such commit that can be read") from error
         head, _, message = text.partition("\n\n")
         rows = [line.partition(" ") for line in head.splitlines()]
         fields = {name: value for name, _, value in reversed(rows)}
-        author, committer = _PERSON.match(fields.get("author", "")), _PERSON.match(fields.get("committer", ""))
+        author, committer = (_PERSON.match(fields.get(name, "")[:12_000]) for name in ("author", "committer"))
         subject = message.strip().partition("\n")[0]
         seconds = int(committer.group("time") or 0) if committer else 0
         if not is_sha(fields.get("tree", "")):
@@ -84,9 +91,11 @@ class Objects:
             near = next(reversed(self._trees.items()), None)
         if known is None:
             if near is not None:
-                known = near[1].apply((change.path, change.new) for change in self._differ.between(near[0], oid))
+                known = near[1].apply((change.path, change.new) for change in self._between(near[0], oid))
             else:
-                known = Tree(parse_tree(self.git.run("ls-tree", "-r", "-z", "--full-tree", oid, act="listing a tree")))
+                files = parse_tree(self.git.run("ls-tree", "-r", "-z", "--full-tree", oid, act="listing a tree"))
+                _bounded(files)
+                known = Tree(files)
         with self._lock:
             self._trees[oid] = known
             self._trees.move_to_end(oid)
@@ -98,7 +107,12 @@ class Objects:
         """Tree to tree; ``base=None`` is the empty tree."""
         new = self.commit(head).tree
         old = self.commit(base).tree if base else _EMPTY_TREE[len(head)]
-        return Change(base, head, self._differ.between(old, new) if old != new else ())
+        return Change(base, head, self._between(old, new) if old != new else ())
+
+    def _between(self, old: str, new: str) -> tuple[FileChange, ...]:
+        changes = self._differ.between(old, new)
+        _bounded(change.path for change in changes)
+        return changes
 
     def merge_base(self, one: str, other: str) -> str | None:
         _full(one), _full(other)
@@ -117,8 +131,10 @@ class Objects:
         sizes = self._sizes(wanted)
         small = [oid for oid in wanted if 0 <= sizes.get(oid, -1) <= limit]
         found: dict[str, bytes | None] = dict.fromkeys(wanted)
-        if small:
-            output = self.git.run("cat-file", "--batch", act="reading blobs", stdin=_lines(small), long=True)
+        for start in range(0, len(small), _BATCH):
+            some = small[start : start + _BATCH]
+            most = sum(sizes[oid] + 100 for oid in some)
+            output = self.git.run("cat-file", "--batch", act="reading blobs", stdin=_lines(some), long=True, most=most)
             found.update(_batch(output))
         return found
 
@@ -162,6 +178,15 @@ def _full(sha: str) -> str:
     return sha
 
 
+def _bounded(paths: Iterable[str]) -> None:
+    for path in paths:
+        if len(path) > _LONGEST_PATH or path.count("/") > _DEEPEST_PATH:
+            raise Refused(
+                f"listing a tree: {shown(path)[:60]}… is {len(path)} characters long and {path.count('/')} folders deep; "
+                f"Refit reads paths of at most {_LONGEST_PATH} and {_DEEPEST_PATH}"
+            )
+
+
 def _lines(oids: Iterable[str]) -> bytes:
     return "".join(f"{oid}\n" for oid in oids).encode()
 
@@ -192,13 +217,10 @@ class _Differ:
     def between(self, old: str, new: str) -> tuple[FileChange, ...]:
         """Changes from one tree to another, by tree OID."""
         with self._lock:
-            for last_try in (False, True):
-                try:
-                    return parse_raw(self._ask(old, new))
-                except (OSError, ValueError):  # it died, or its view of packs went stale
-                    self._end()
-                    if last_try:
-                        break
+            try:
+                return parse_raw(self._ask(old, new))
+            except (OSError, ValueError):  # it died, or its view of packs went stale
+                self._end()
         return parse_raw(self._git.run("diff-tree", *_DIFF, old, new, act="comparing two trees", long=True))
 
     def _ask(self, old: str, new: str) -> bytes:
@@ -208,13 +230,20 @@ class _Differ:
         process.stdin.flush()
         end = f"{self._sentinel}\n".encode()
         head = f"{old} {new}\n".encode()
-        output = b""
+        output = bytearray()
+        deadline = time.monotonic() + _DIFF_SECONDS
         while not output.endswith(end):
+            ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready or len(output) > MOST:
+                self._end()
+                if ready:
+                    raise Refused(f"comparing two trees: git's answer is larger than {MOST} bytes")
+                raise Retry("comparing two trees: git took too long")
             part = os.read(process.stdout.fileno(), 1 << 16)
             if not part:
                 raise OSError("git diff-tree ended")
             output += part
-        body = output[: -len(end)]
+        body = bytes(output[: -len(end)])
         if not body.startswith(head):  # nothing at all: it could not read one of the two
             raise ValueError("git diff-tree did not answer")
         return body[len(head) :]
@@ -228,6 +257,7 @@ class _Differ:
                 stderr=subprocess.DEVNULL,
                 env=self._git.environment(),
             )
+            bound(self._process)
         return self._process
 
     def _end(self) -> None:
