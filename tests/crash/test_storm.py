@@ -38,10 +38,10 @@ def test_a_storm_of_kills_changes_nothing(undisturbed: Truth, database_url: str,
     with Stand(tmp_path / "stand", database_url) as stand:
         stand.serve()
         found = tell(stand, KILLS)
-    assert found.heads == undisturbed.heads
-    assert found.standing == undisturbed.standing
-    assert found.results == undisturbed.results
-    assert found.models == undisturbed.models
+    for name in ("results", "standing", "heads", "models"):
+        mine, theirs = getattr(found, name), getattr(undisturbed, name)
+        differs = [*(f"{name} + {one}" for one in mine - theirs), *(f"{name} - {one}" for one in theirs - mine)]
+        assert not differs, "\n".join(differs)
 
 
 def tell(stand: Stand, kills: int) -> Truth:
