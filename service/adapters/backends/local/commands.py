@@ -8,7 +8,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_PLACEHOLDER = re.compile(r"\$\{\{\s*(inputs|outputs|params)\.([\w.-]+)\s*\}\}|\$\{\{\s*(metrics)\s*\}\}")
+_PYTHON = re.compile(r"python(?:3(?:\.\d+)?)?")
+_SHELL = frozenset({"&&", "||"})
+_SPACED = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
+_PLACEHOLDER = re.compile(r"\$\{\{(?:(inputs|outputs|params)\.([\w.-]+)|(metrics))\}\}")
 
 
 class Unrunnable(Exception):
@@ -24,7 +27,9 @@ def arguments(
     work: Path,
 ) -> list[str]:
     """``inputs`` and ``outputs`` map names to paths (``metrics`` is an output); ``flags`` are the parameters."""
-    words = shlex.split(run)
+    words = shlex.split(_SPACED.sub(r"${{\1}}", run))
+    if _SHELL.intersection(words):
+        raise Unrunnable("running the step: no shell reads the command; put what `&&` or `||` joins into one script")
     if len(words) == 1 and words[0].endswith((".py", ".ipynb")):
         given = [word for name, path in {**inputs, **outputs}.items() for word in (f"--{name}", path)]
         given += [word for name, texts in flags for word in (f"--{name}", *texts)]
@@ -34,10 +39,10 @@ def arguments(
     values |= {f"outputs.{name}": path for name, path in outputs.items()}
     values["metrics"] = outputs.get("metrics", "")
     words = [_filled(word, values) for word in words]
-    if words[0] in ("python", "python3"):
+    if _PYTHON.fullmatch(words[0]):
         words[0] = str(python)
-    elif words[0].endswith(".py"):
-        words.insert(0, str(python))
+    elif words[0].endswith((".py", ".ipynb")):
+        words = [str(python), _script(words[0], work), *words[1:]]
     return words
 
 
