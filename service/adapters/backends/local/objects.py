@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CHUNK = 1 << 20
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Unstorable(Exception):
@@ -34,7 +36,16 @@ class Objects:
         self._root = root
 
     def holds(self, digest: str) -> bool:
-        return self._file(digest).exists() or self._listing(digest).exists()
+        """Whether all of it is there."""
+        if not _DIGEST.fullmatch(digest):
+            return False
+        if self._file(digest).exists():
+            return True
+        try:
+            rows = json.loads(self._listing(digest).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return False
+        return all(row["digest"] is None or self._file(row["digest"]).exists() for row in rows)
 
     def put(self, path: Path) -> Stored:
         """Store a file or a folder; ``Unstorable`` for links, sockets and the like."""
@@ -43,7 +54,7 @@ class Objects:
         return self._put_folder(path) if path.is_dir() else self._put_file(path)
 
     def digest(self, path: Path) -> Stored:
-        """What ``put`` would say, without storing."""
+        """What ``put`` would say, without storing; a link inside a folder counts as where it points."""
         if path.is_dir():
             return _summary(self._rows(path, store=False))
         return Stored(_hash(path), path.stat().st_size)
@@ -105,7 +116,12 @@ class Objects:
         for path in _walk(folder):
             name = path.relative_to(folder).as_posix()
             if path.is_symlink():
-                raise Unstorable(f"{folder.name}/{name} is a symbolic link")
+                if store:
+                    raise Unstorable(f"{folder.name}/{name} is a symbolic link")
+                target = os.fsencode(path.readlink())
+                digest = f"link:{hashlib.sha256(target).hexdigest()}"
+                rows.append({"path": name, "digest": digest, "size": len(target), "executable": False})
+                continue
             if path.is_dir():
                 rows.append({"path": name, "digest": None, "size": 0, "executable": False})
                 continue
