@@ -19,7 +19,7 @@ import service
 from service.adapters.backends.local.files import RunFolder, read_json, write_json
 from service.adapters.backends.local.logs import read_lines
 from service.adapters.backends.local.objects import Objects
-from service.adapters.backends.local.processes import end_marked, is_alive
+from service.adapters.backends.local.processes import end_left, is_alive
 from service.domain.errors import Refused
 from service.domain.execution import Artifact, Observation, Seen
 from service.domain.pipeline import RepositoryInput, UpstreamInput, UriInput
@@ -72,7 +72,8 @@ class LocalBackend:
             if not 0.0 <= age <= _START_SECONDS:  # below zero: the clock was set back, and says nothing
                 self._start(folder)
             return Observation(Seen.RUNNING)
-        end_marked(handle)
+        session = read_json(folder.session) or {}
+        end_left(handle, session.get("pid"), session.get("ticks"))
         return Observation(Seen.LOST, error="the run's supervisor died; its processes were ended")
 
     def cancel(self, handle: str) -> None:

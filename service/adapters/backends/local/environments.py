@@ -11,11 +11,24 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 _ALGORITHM = "1"
 _INCLUDE = re.compile(rb"^[ \t]*(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)", re.MULTILINE)
+
+_LOCAL = re.compile(
+    rb"""^[ \t]*(?:
+        (?:-e|--editable)[ =]
+      | (?:-f|--find-links)[ =]?+[ \t]*+(?!\w+://)
+      | \.{1,2}(?:[/\[\s]|$)                 # a project: ./libs/common[extra]
+      | [^\s\#:]+\.(?:whl|zip|tar\.\w+)\b  # a package: wheels/common-1.0-py3-none-any.whl
+      | [^\#\n]*@[ \t]*(?:file:|\.)         # common @ file:libs/common
+    )""",
+    re.MULTILINE | re.VERBOSE,
+)
+"""What installs from the repository itself: nobody knows from which files, and an editable install points into them."""
 
 Run = Callable[[Sequence[str], Path], int]
 """Runs a command in a folder with its output in the log; its exit code, negative for the signal that ended it."""
@@ -30,18 +43,30 @@ class Interrupted(Exception):
     """Something ended uv from outside: nobody's fault who wrote the files, and worth another attempt."""
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """Where environments stand: ``shared`` ones by their content, one that depends on the run's own files in ``private``."""
+
+    shared: Path
+    private: Path
+
+
 def environment_for(
-    root: Path, files: Sequence[str], source: Path, uv: str, run: Run, check: Callable[[], None]
+    shelf: Shelf, files: Sequence[str], source: Path, uv: str, run: Run, check: Callable[[], None]
 ) -> tuple[Path, str]:
     """The interpreter of an environment that has what ``files`` (below ``source``) declare, and its content hash.
 
     One process builds, others wait, and call ``check``, which raises when they shall not; what a killed build left is
     thrown away.
     """
-    name = _content_hash(files, source)
-    folder, complete = root / name, root / name / ".complete"
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / f"{name}.lock").open("w") as lock:
+    contents = _contents(files, source)
+    name = _content_hash(contents)
+    if any(_LOCAL.search(content) for content in contents.values()):
+        _build(shelf.private, files, source, uv, run)
+        return shelf.private / "bin" / "python", name
+    folder, complete = shelf.shared / name, shelf.shared / name / ".complete"
+    shelf.shared.mkdir(parents=True, exist_ok=True)
+    with (shelf.shared / f"{name}.lock").open("w") as lock:
         while not complete.exists() and not _locked(lock.fileno()):
             check()
             time.sleep(_LOOK_SECONDS)
@@ -80,24 +105,29 @@ def _finished(code: int) -> int:
     return code
 
 
-def _content_hash(files: Sequence[str], source: Path) -> str:
+def _content_hash(contents: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256(f"{_ALGORITHM} {platform.python_version()} {platform.machine()}".encode())
-    waiting, seen = list(files), set()
+    for name, content in contents.items():
+        digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:32]
+
+
+def _contents(files: Sequence[str], source: Path) -> dict[str, bytes]:
+    """Of the files and of those that they include."""
+    waiting, found = list(files), dict[str, bytes]()
     while waiting:
         name = os.path.normpath(waiting.pop(0))
         path = source / name
-        if name in seen:
+        if name in found:
             continue
-        seen.add(name)
         if name.endswith((".yml", ".yaml")) or "Dockerfile" in name:
             raise Unbuildable(
                 f"building the environment: the local runner cannot use {name}; it takes requirements files"
             )
         if not path.resolve().is_relative_to(source.resolve()) or not path.is_file():
             raise Unbuildable(f"building the environment: {name} is not in the repository")
-        content = path.read_bytes()
-        digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
+        found[name] = content = path.read_bytes()
         if not name.endswith(".toml"):
             folder = os.path.dirname(name)
-            waiting += [os.path.join(folder, os.fsdecode(found)) for found in _INCLUDE.findall(content)]
-    return digest.hexdigest()[:32]
+            waiting += [os.path.join(folder, os.fsdecode(one)) for one in _INCLUDE.findall(content)]
+    return found

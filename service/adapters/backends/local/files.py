@@ -25,6 +25,11 @@ class RunFolder:
         return self.path / "started.json"
 
     @property
+    def session(self) -> Path:
+        """Which process leads the session of what runs: its id and when it started."""
+        return self.path / "session.json"
+
+    @property
     def outcome(self) -> Path:
         return self.path / "outcome.json"
 

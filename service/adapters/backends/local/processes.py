@@ -25,10 +25,12 @@ def die_with_parent() -> None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: with its id it names the process for ever."""
+    """When a process started, in clock ticks since boot: with its id it names the process for ever. ``None`` if it has
+    ended, also if nobody has reaped it yet."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
+            return None if fields[0] == b"Z" else int(fields[19])
     except (OSError, IndexError, ValueError):
         return None
 
@@ -53,11 +55,14 @@ def end_descendants(root: int, grace: float) -> None:
         time.sleep(0.02)
 
 
-def end_marked(token: str) -> None:
-    """End what a killed supervisor left behind: every process whose environment carries the token."""
+def end_left(token: str, leader: int | None, ticks: int | None) -> None:
+    """End what a killed supervisor left behind: every process whose environment carries the token, or whose session is the
+    one that ``leader`` began. One that left both behind escapes."""
     wanted = f"{MARK}={token}".encode()
     for _ in range(50):
-        found = [pid for pid in _pids() if wanted in _environment(pid)]
+        found = {pid for pid in _pids() if wanted in _environment(pid)}
+        if leader is not None and start_ticks(leader) in (None, ticks):  # else its id belongs to a stranger by now
+            found |= {pid for pid, fields in _processes() if int(fields[3]) == leader}
         for pid in found:
             _signal(pid, signal.SIGKILL)
         if not found:
@@ -78,16 +83,20 @@ def _environment(pid: int) -> list[bytes]:
 
 
 def _descendants(root: int) -> Iterator[int]:
-    parents: dict[int, int] = {}
-    for pid in _pids():
-        with contextlib.suppress(OSError, IndexError, ValueError), open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-            if fields[0] != b"Z":
-                parents[pid] = int(fields[1])
+    parents = {pid: int(fields[1]) for pid, fields in _processes()}
     below = {root}
     while more := {pid for pid, parent in parents.items() if parent in below} - below:
         below |= more
     return iter(below - {root})
+
+
+def _processes() -> Iterator[tuple[int, list[bytes]]]:
+    """Each process that is not merely waiting to be reaped: state, parent, group, session and the rest, see proc(5)."""
+    for pid in _pids():
+        with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+            if fields[0] != b"Z":
+                yield pid, fields
 
 
 def _signal(pid: int, number: int) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from service.adapters.backends.local.commands import Unrunnable, arguments
-from service.adapters.backends.local.environments import Interrupted, Unbuildable, environment_for
+from service.adapters.backends.local.environments import Interrupted, Shelf, Unbuildable, environment_for
 from service.adapters.backends.local.files import RunFolder, read_json, write_json
 from service.adapters.backends.local.logs import LogWriter
 from service.adapters.backends.local.metrics import UnreadableMetrics, read_metrics
@@ -98,14 +98,13 @@ class Supervisor:
             time.sleep(_SPACE_SECONDS)
 
     def _clean(self) -> None:
-        for name in ("work", "in", "out", "home"):  # what is worth keeping is in the object store by now
+        for name in ("work", "in", "out", "home", "environment"):  # what is worth keeping is in the object store by now
             shutil.rmtree(self.folder.path / name, ignore_errors=True)
 
     def _step(self) -> None:
         spec, work = self.spec, self.folder.work
-        python, name = environment_for(
-            Path(spec["environments"]), spec["environment"], work, spec["uv"], self._tool, self._check
-        )
+        shelf = Shelf(Path(spec["environments"]), self.folder.path / "environment")
+        python, name = environment_for(shelf, spec["environment"], work, spec["uv"], self._tool, self._check)
         self.outcome["environment"] = name
         inputs = self._inputs()
         out = self.folder.path / "out"
@@ -113,7 +112,7 @@ class Supervisor:
         outputs = {name: str(out / name) for name in spec["outputs"]}
         if spec["metrics"]:
             outputs["metrics"] = str(out / os.path.basename(spec["metrics"]))
-        before = {name: _state(path) for name, path in inputs.items()}
+        before = {name: _state(work / path) for name, path in inputs.items()}
         command = arguments(spec["run"], python, inputs, outputs, spec["flags"], work)
         self.log.write("refit", f"running {spec['run']}")
         code = self._process(command, work, self._environment(python))
@@ -122,7 +121,7 @@ class Supervisor:
             reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise Stopped("failed", self._with_log(f"the step ended with {reason}"))
         for name, path in inputs.items():
-            if _state(path) != before[name]:
+            if _state(work / path) != before[name]:
                 raise Stopped("failed", f"input {name} was modified; inputs are read-only")
         self._keep(outputs)
         self.outcome["seen"] = "succeeded"
@@ -158,6 +157,8 @@ class Supervisor:
                     ) from error
                 given[name] = str(path)
             stored = self.objects.digest(path)
+            if stored.digest != source.get("digest", stored.digest):
+                raise Stopped("failed", f"input {name}: the stored object {source['digest']} is damaged")
             read.append({"name": name, "digest": stored.digest, "size": stored.size})
         self.outcome["inputs"] = read
         return given
@@ -171,9 +172,9 @@ class Supervisor:
                 path = beside  # a command without ${{metrics}} writes where refit.yaml says
             if not os.path.lexists(path):
                 raise Stopped("failed", f"output {name} was not written: the step was given --{name} {text}")
+            stored = self.objects.put(path)
             if name == "metrics":
                 self.outcome["metrics"] = read_metrics(path)
-            stored = self.objects.put(path)
             kept.append({"name": name, "digest": stored.digest, "size": stored.size})
         self.outcome["outputs"] = kept
 
@@ -215,6 +216,7 @@ class Supervisor:
             )
         except OSError as error:
             raise Unrunnable(f"running the step: {command[0]}: {error.strerror}") from error
+        write_json(self.folder.session, {"pid": process.pid, "ticks": start_ticks(process.pid)})
         streams = ((stream or "stdout", process.stdout), (stream or "stderr", process.stderr))
         readers = [threading.Thread(target=self.log.copy, args=(name, pipe), daemon=True) for name, pipe in streams]
         for reader in readers:
@@ -241,12 +243,12 @@ class Supervisor:
         return "\n".join([text, *tail[-40:]])
 
 
-def _state(path: str) -> object:
+def _state(path: Path) -> object:
     """Cheap evidence of a modification: size, time and inode of every file."""
     if not os.path.lexists(path):
         return None
     if not os.path.isdir(path):
-        return _file_state(path)
+        return _file_state(str(path))
     return sorted(
         (os.path.join(folder, name), _file_state(os.path.join(folder, name)))
         for folder, _, names in os.walk(path)
