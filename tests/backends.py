@@ -1,0 +1,129 @@
+"""Owns works to submit, and one bench for each backend to submit them to; refuses to know how a backend runs them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from textwrap import dedent
+
+import uv
+
+from service.adapters.backends import make_backend
+from service.domain.assessment import Ingredients
+from service.domain.execution import Artifact, Observation, Seen
+from service.domain.pipeline import Component, Input, Limits
+from service.ports.backend import Backend, LogLine, Work
+
+PATIENCE = 120.0
+_tokens = count(1)
+
+FLAGS = """
+import sys
+flags = dict(zip((word[2:] for word in sys.argv[1::2]), sys.argv[2::2]))
+def write(name, text):
+    with open(flags[name], "w") as file:
+        file.write(text)
+def read(name):
+    with open(flags[name]) as file:
+        return file.read()
+"""
+"""What scripts of tests import: each flag's value, and the files that flags name."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Implements the source: a commit of these files."""
+
+    contents: Mapping[str, str | bytes]
+
+    def export(self, target: Path) -> None:
+        for name, content in self.contents.items():
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def work(
+    script: str = "",
+    *,
+    run: str = "step.py",
+    files: Mapping[str, str | bytes] | None = None,
+    inputs: Mapping[str, Input] | None = None,
+    upstream: Mapping[str, Artifact] | None = None,
+    outputs: Sequence[str] = (),
+    metrics: str | None = None,
+    flags: Sequence[tuple[str, Sequence[str]]] = (),
+    environment: Sequence[str] = (),
+    timeout: float | None = None,
+    token: str = "",
+) -> Work:
+    """One attempt at a step whose script is ``script``, unless ``run`` says otherwise."""
+    component = Component(
+        "step",
+        run,
+        inputs=tuple((inputs or {}).items()),
+        outputs=tuple(outputs),
+        metrics=metrics,
+        limits=Limits(timeout),
+    )
+    ingredients = Ingredients(component, (), tuple((name, tuple(texts)) for name, texts in flags))
+    return Work(
+        token=token or f"attempt-{next(_tokens):06}",
+        repository="acme/diamonds",
+        pipeline="diamonds",
+        commit="1" * 40,
+        ingredients=ingredients,
+        inputs=upstream or {},
+        environment=tuple(environment),
+        source=Files({"flags.py": FLAGS, "step.py": dedent(script), **(files or {})}),
+    )
+
+
+class Bench:
+    """A backend under test. ``again`` gives another instance over the same state, as after a restart."""
+
+    def __init__(self, again: Callable[[], Backend]) -> None:
+        self.again = again
+        self.backend = again()
+
+    def ended(self, handle: str) -> Observation:
+        """Look until it has ended."""
+        return self.seen(handle, lambda observation: observation.seen is not Seen.RUNNING)
+
+    def seen(self, handle: str, enough: Callable[[Observation], bool]) -> Observation:
+        deadline = time.monotonic() + PATIENCE
+        while not enough(observation := self.backend.observe(handle)):
+            assert time.monotonic() < deadline, f"still {observation}, {self.backend.logs(handle, 0, 50)}"
+            time.sleep(0.02)
+        return observation
+
+    def run(self, script: str, **more: object) -> Observation:
+        """Submit and wait for the end."""
+        return self.ended(self.backend.submit(work(script, **more)))  # type: ignore[arg-type]
+
+    def until_said(self, handle: str, text: str) -> LogLine:
+        """Wait for a line of the log."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            lines = self.backend.logs(handle, 0, 10_000)
+            for line in lines:
+                if text in line.text:
+                    return line
+            assert time.monotonic() < deadline, f"never said {text!r}: {lines}"
+            time.sleep(0.02)
+
+
+def said(bench: Bench, handle: str, *streams: str) -> list[str]:
+    """The lines of these streams."""
+    return [line.text for line in bench.backend.logs(handle, 0, 10_000) if line.stream in streams]
+
+
+def local(root: Path) -> Bench:
+    return Bench(lambda: make_backend("local", root, uv=uv.find_uv_bin()))
+
+
+BENCHES = {"local": local}
+"""One line for each backend that keeps the contract."""
