@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tests.conftest import absent
@@ -40,11 +41,10 @@ def proxied(folder: Path, service: Served) -> Iterator[Served]:
         process = subprocess.Popen(
             [*command, "-g", "daemon off; user root;"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
-    made = Served(process, service.home, "127.0.0.1", port)
     try:
         until(lambda: process.poll() is not None or _listens(port), "nginx listens")
         assert process.poll() is None, (folder / "nginx.log").read_text()
-        yield made
+        yield replace(service, process=process, host="127.0.0.1", port=port)
     finally:
         process.terminate()
         process.wait(30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import time
@@ -13,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.container.proxy import CONFIGURATION, proxied
+from tests.container.repository import NAME, Repository
+from tests.container.repository import SECRET as REPOSITORY_SECRET
 from tests.web.hostile import MB, PATH, ROWS, SECRET, Row, World, payload, request
-from tests.web.served import ROOT, Reply, Served, head, reply, served
+from tests.web.served import ROOT, Reply, Served, head, reply, served, until
 
 WORLD = World("a" * 40, "file:///nonexistent", "b" * 40, "c" * 64, "http://127.0.0.1:9/", "/nonexistent/marker")
 """The service knows no repository here: whatever it takes starts nothing."""
@@ -170,3 +173,32 @@ def test_a_connection_that_nginx_keeps_is_not_closed_by_the_service_first() -> N
     kept = re.search(r"keepalive_timeout (\d+)s;", CONFIGURATION.read_text())
     closed = re.search(r"timeout_keep_alive=(\d+)", (ROOT / "service" / "web" / "connections.py").read_text())
     assert kept and closed and int(kept[1]) < int(closed[1])
+
+
+def test_a_log_that_is_followed_comes_line_by_line(tmp_path: Path) -> None:
+    """The step waits until its first line has come through; a proxy that collects an answer would wait with it."""
+    gate, bare = tmp_path / "gate", tmp_path / "git" / f"{NAME}.git"
+    with (
+        served(tmp_path / "home", REFIT_WEBHOOK_SECRET=REPOSITORY_SECRET, REFIT_GIT_PROTOCOLS="file",
+               REFIT_REPOSITORIES=json.dumps({NAME: f"file://{bare}"})) as service,
+        proxied(tmp_path, service) as proxy,
+    ):  # fmt: skip
+        sha = Repository(tmp_path, proxy.url + PATH).push(None, f"round: 1\ngate: {gate}\n")
+        until(lambda: proxy.get(f"/api/v1/executions?commit={sha}").json()["items"], "the execution is planned")
+        (found,) = proxy.get(f"/api/v1/executions?commit={sha}").json()["items"]
+        with closing(proxy.connect(60)) as wire:
+            path = f"/api/v1/executions/{found['id']}/logs?step=wait&follow=true"
+            wire.sendall(head("GET", path, {"Accept": "text/event-stream"}))
+            assert b"event: end" not in received(wire, b'"waiting"')
+            gate.touch()
+            assert b'"passed"' in received(wire, b"event: end")
+
+
+def received(wire: socket.socket, last: bytes) -> bytes:
+    """What comes until this is among it."""
+    found = b""
+    while last not in found:
+        piece = wire.recv(65536)
+        assert piece, f"{last!r} never came: {found[-2000:]!r}"
+        found += piece
+    return found
