@@ -27,7 +27,12 @@ def arguments(
     work: Path,
 ) -> list[str]:
     """``inputs`` and ``outputs`` map names to paths (``metrics`` is an output); ``flags`` are the parameters."""
-    words = shlex.split(_SPACED.sub(r"${{\1}}", run))
+    try:
+        words = shlex.split(_SPACED.sub(r"${{\1}}", run))
+    except ValueError as error:  # a quotation without an end
+        raise Unrunnable(f"running the step: {run!r} cannot be split into words: {error}") from error
+    if not words:
+        raise Unrunnable("running the step: `run` is empty")
     if _SHELL.intersection(words):
         raise Unrunnable("running the step: no shell reads the command; put what `&&` or `||` joins into one script")
     if len(words) == 1 and words[0].endswith((".py", ".ipynb")):
@@ -65,12 +70,12 @@ def _script(path: str, work: Path) -> str:
     try:
         cells = json.loads((work / path).read_bytes())["cells"]
         code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unrunnable(f"running the step: {path} is not a notebook that can be read") from error
     if any(line.lstrip().startswith(("%", "!")) for cell in code for line in cell.splitlines()):
         raise Unrunnable(
             f"running the step: {path} uses magics, which need Jupyter; the local runner takes plain code cells"
         )
     script = f"{path}.py"
-    (work / script).write_text("\n\n".join(code) + "\n", encoding="utf-8")
+    (work / script).write_text("\n\n".join(code) + "\n", encoding="utf-8", errors="surrogatepass")
     return script
