@@ -8,14 +8,15 @@ import yaml
 
 from service.adapters.reading.values import Unreadable, compose, pairs, yaml_11
 
-_MOST_VALUES = 50_000
+_MOST_VALUES = 250_000
+"""A manifest of a thousand pipelines, which is half a megabyte, has about 75,000."""
 
 
 def read_document(content: bytes) -> dict[str, Any]:
     """``{"value": …, "odd": [...]}`` or ``{"error": "…"}``; keys keep their spelling, so that ``on:`` stays ``on``."""
     odd: list[str] = []
     try:
-        root = compose(content)
+        root = compose(content, _MOST_VALUES)
         value = _value(root, [_MOST_VALUES], odd) if root is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark

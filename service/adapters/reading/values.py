@@ -50,14 +50,14 @@ def read_toml(content: bytes) -> ValuesFacts:
     return _plain(lambda: tomllib.loads(content.decode("utf-8")))
 
 
-def compose(content: bytes) -> yaml.Node | None:
+def compose(content: bytes, most_nodes: int = _MOST_NODES) -> yaml.Node | None:
     """The node graph of a single document, after a pass over its events that bounds depth, size and aliases."""
     depth = aliases = 0
     for nodes, event in enumerate(yaml.parse(content, Loader=_Loader)):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         aliases += isinstance(event, yaml.AliasEvent)
-        if nodes > _MOST_NODES or depth > _DEEPEST or aliases > _MOST_ALIASES:
+        if nodes > most_nodes or depth > _DEEPEST or aliases > _MOST_ALIASES:
             raise Unreadable("is too deep, too large or has too many aliases")
     return yaml.compose(content, Loader=_Loader)
 
