@@ -9,23 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from service.domain.change import Change, FileChange
+from service.domain.change import Change
 from service.domain.closure import trace
-from service.domain.facts import VERSION, Doubt, Evidence, Kind
+from service.domain.facts import VERSION, Doubt, Evidence
 from service.domain.inputs import Reading, read_environment, read_input
 from service.domain.links import follow
 from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath, shown
 from service.domain.parameters import Selected, select
 from service.domain.pipeline import Component, Manifest, Pipeline, RepositoryInput, UpstreamInput, UriInput
+from service.domain.reach import IMPORTABLE, Index, Where, roots
 from service.domain.step_key import Part, PartKind, Parts, key_of
-from service.domain.tree import Tree, parents
+from service.domain.tree import Tree
 
-_IMPORTABLE = (".py", ".ipynb", ".so", ".pyc", ".pyx", ".zip", ".egg", ".whl")
 _PINNED = re.compile(
     r"azureml:[^:/@]+:[^:/@]+|[a-z][a-z0-9+.-]*://[^?#]*\?(?:[^#]*&)?versionId=(?!null(?:[&#]|$))[^&#].*"
 )
@@ -33,7 +32,7 @@ _PINNED = re.compile(
 Flags = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ingredients:
     """What one component at one commit is made of: every key part but the contents of upstream outputs.
 
@@ -47,9 +46,9 @@ class Ingredients:
     notes: tuple[str, ...] = ()
     unknowable: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def static_key(self) -> str:
-        """The key of everything that is known before any upstream step has run."""
+        """The key of everything that is known before any upstream step has run; computed once, as later commits share it."""
         return key_of(self.parts)
 
 
@@ -76,54 +75,121 @@ class Assessed:
     def parts(self) -> Parts:
         return self.ingredients.parts
 
-
-Where = tuple[str, str]
-"""Pipeline name and component name."""
+    @property
+    def globs(self) -> tuple[str, ...]:
+        return self.ingredients.component.paths
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """Every component of every pipeline at one commit."""
+    """Every component of every pipeline at one commit. What is derived of it is taken from the neighbour's if it has one."""
 
     manifest: Manifest
     components: Mapping[Where, Assessed]
+    _index: Index | None = field(default=None, compare=False, repr=False)
+    _marks: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def index(self) -> Index:
-        """What to ask when files change; built once, on first use."""
-        return Index.of(self)
+        """What to ask when files change."""
+        return self._index or Index.of(self.components)
+
+    @cached_property
+    def marks(self) -> Mapping[str, str]:
+        """Pipeline name → a hash of its definition and of all its static keys: two commits with the same mark need the
+        same results and are judged by the same gates. ``""`` if no earlier result can be trusted."""
+        return self._marks or {pipeline.name: mark(pipeline, self.components) for pipeline in self.manifest.pipelines}
+
+    def prepared(self) -> Assessment:
+        """The same, with everything derived that its neighbour's first assessment would otherwise wait for."""
+        self.index.inverted()
+        _ = self.marks
+        return self
 
 
-def assess(manifest: Manifest, tree: Tree, evidence: Evidence) -> Assessment:
-    """The full computation, from nothing."""
+Known = MutableMapping[Where, Assessed]
+"""What earlier rounds of the same question have computed for good."""
+
+
+def assess(manifest: Manifest, tree: Tree, evidence: Evidence, known: Known | None = None) -> Assessment:
+    """The full computation, from nothing. Asked again with the same ``known``, it goes on where facts were missing."""
+    known = {} if known is None else known
     return Assessment(
         manifest,
         {
-            (pipeline.name, component.name): assess_component(pipeline, component, tree, evidence)
+            (pipeline.name, component.name): _settled(pipeline, component, tree, evidence, known)
             for pipeline in manifest.pipelines
             for component in pipeline.components
         },
     )
 
 
-def reassess(previous: Assessment, change: Change, manifest: Manifest, tree: Tree, evidence: Evidence) -> Assessment:
+def reassess(
+    previous: Assessment,
+    change: Change,
+    manifest: Manifest,
+    tree: Tree,
+    evidence: Evidence,
+    known: Known | None = None,
+) -> Assessment:
     """The same answer as ``assess`` from the neighbour's: only the components that ``change`` can touch are computed.
 
     ``change`` leads from the tree of ``previous`` to ``tree``.
     """
+    known = {} if known is None else known
+    missing = evidence.misses
     touched = previous.index.candidates(change, evidence)
-    components: dict[Where, Assessed] = {}
+    if evidence.misses != missing:
+        return previous  # provisional: with these facts, far fewer may be touched
+    alone = {pipeline for pipeline, _ in touched} if manifest is previous.manifest else None
+    components = dict(previous.components) if alone is not None else {}
+    marks = dict(previous.marks) if alone is not None else {}
+    anew: dict[Where, Assessed | None] = {}
     for pipeline in manifest.pipelines:
-        known = previous.manifest.pipeline(pipeline.name)
-        alike = known is not None and (known.environment, known.ignore) == (pipeline.environment, pipeline.ignore)
+        if alone is not None and pipeline.name not in alone:
+            continue
+        before = previous.manifest.pipeline(pipeline.name)
+        alike = before is not None and (before.environment, before.ignore) == (pipeline.environment, pipeline.ignore)
+        fresh = {
+            where: _settled(pipeline, component, tree, evidence, known)
+            for component in pipeline.components
+            if (where := (pipeline.name, component.name)) in touched
+            or not alike
+            or where not in previous.components
+            or previous.components[where].component != component
+        }
         for component in pipeline.components:
             where = (pipeline.name, component.name)
-            before = previous.components.get(where)
-            if alike and before is not None and before.component == component and where not in touched:
-                components[where] = before
-            else:
-                components[where] = assess_component(pipeline, component, tree, evidence)
-    return Assessment(manifest, components)
+            components[where] = fresh[where] if where in fresh else previous.components[where]
+        if fresh or pipeline != before:
+            marks[pipeline.name] = mark(pipeline, components)
+        else:
+            marks[pipeline.name] = previous.marks[pipeline.name]
+        anew |= fresh
+    if alone is None:
+        anew |= dict.fromkeys(previous.components.keys() - components.keys())
+    return Assessment(manifest, components, previous.index.replaced(anew), marks)
+
+
+def mark(pipeline: Pipeline, components: Mapping[Where, Assessed]) -> str:
+    """One of :attr:`Assessment.marks`."""
+    made_of = [components[pipeline.name, component.name].ingredients for component in pipeline.components]
+    if any(one.unknowable for one in made_of):
+        return ""
+    text = "\0".join((repr(pipeline), *(one.static_key for one in made_of)))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _settled(pipeline: Pipeline, component: Component, tree: Tree, evidence: Evidence, known: Known) -> Assessed:
+    """One component, remembered once no fact was missing for it."""
+    where = (pipeline.name, component.name)
+    if where in known:
+        return known[where]
+    missing = evidence.misses
+    one = assess_component(pipeline, component, tree, evidence)
+    if evidence.misses == missing:
+        known[where] = one
+    return one
 
 
 MANIFEST = "refit.yaml"
@@ -217,11 +283,11 @@ def _extra(
     def counts(path: RepoPath) -> bool:
         return wanted(path) and not (pipeline.ignore and ignored(path))
 
-    roots = _roots(component.paths)
-    found = {path for root in roots for path in tree.under(root) if counts(path)}
+    starts = roots(component.paths)
+    found = {path for start in starts for path in tree.under(start) if counts(path)}
     linked = []
     for link in sorted(tree.links):
-        if not any(root.startswith(link) or f"{link}/".startswith(root) for root in roots):
+        if not any(start.startswith(link) or f"{link}/".startswith(start) for start in starts):
             continue
         place = follow(link, tree, evidence)
         if place.path is None:
@@ -232,22 +298,6 @@ def _extra(
             below = (f"{link}/{path.removeprefix(folder)}" for path in tree.under(folder))
             found |= {path for path in below if counts(path)}
     return tuple(sorted(found)), tuple(linked)
-
-
-def _roots(patterns: Iterable[str]) -> tuple[str, ...]:
-    """Literal prefixes that cover everything the patterns can match; the whole tree if one is not anchored."""
-    prefixes = set()
-    for pattern in patterns:
-        if pattern.startswith("!"):
-            continue
-        bare = pattern.rstrip().lstrip("/")
-        literal = bare
-        for special in "*?[\\":
-            literal = literal.partition(special)[0]
-        if "/" not in bare.rstrip("/") and not pattern.startswith("/"):
-            return ("",)  # gitignore: a pattern without a slash matches at every depth
-        prefixes.add(literal if literal == bare else literal[: literal.rfind("/") + 1])
-    return tuple(prefixes)
 
 
 def _unmatched(component: Component, extra: tuple[RepoPath, ...], evidence: Evidence) -> Iterator[Doubt]:
@@ -285,7 +335,7 @@ def _uncertain(
 
 def _counts(widened: str, pipeline: Pipeline, evidence: Evidence) -> Callable[[RepoPath, Entry], bool]:
     if widened == "python":  # a link or a submodule may hold what is imported
-        return lambda path, entry: path.endswith(_IMPORTABLE) or entry.mode in (SYMLINK, SUBMODULE)
+        return lambda path, entry: path.endswith(IMPORTABLE) or entry.mode in (SYMLINK, SUBMODULE)
     ignored = evidence.matcher(pipeline.ignore)
     return lambda path, entry: path != MANIFEST and not (pipeline.ignore and ignored(path))
 
@@ -296,91 +346,3 @@ def _note(path: RepoPath, doubt: Doubt, declared: bool) -> str:
     if not scope:
         return f"{place}: {doubt.what}"
     return f"{place}: {doubt.what}; " + ("`paths` declares it" if declared else f"{scope} until `paths` declares it")
-
-
-@dataclass(frozen=True)
-class Index:
-    """Path → components, inverted from what each assessment looked up, misses included."""
-
-    semantic: Mapping[RepoPath, frozenset[Where]]
-    raw: Mapping[RepoPath, frozenset[Where]]
-    folders: Mapping[RepoPath, frozenset[Where]]
-    globs: Mapping[tuple[str, ...], frozenset[Where]]
-    prefixes: Mapping[str, frozenset[Where]]
-    python: frozenset[Where]
-    everything: frozenset[Where]
-
-    @classmethod
-    def of(cls, assessment: Assessment) -> Index:
-        semantic, raw, folders = _Sets(), _Sets(), _Sets()
-        prefixes: _Sets = _Sets()
-        globs: dict[tuple[str, ...], set[Where]] = defaultdict(set)
-        for where, one in assessment.components.items():
-            semantic.add(one.semantic, where)
-            raw.add(one.raw, where)
-            folders.add(one.folders, where)
-            prefixes.add(one.prefixes, where)
-            if one.component.paths:
-                globs[one.component.paths].add(where)
-        widened = {where: one.widened for where, one in assessment.components.items()}
-        return cls(
-            semantic.frozen(),
-            raw.frozen(),
-            folders.frozen(),
-            {patterns: frozenset(found) for patterns, found in globs.items()},
-            prefixes.frozen(),
-            frozenset(where for where, how in widened.items() if how == "python"),
-            frozenset(where for where, how in widened.items() if how == "all"),
-        )
-
-    def candidates(self, change: Change, evidence: Evidence) -> frozenset[Where]:
-        """Every component whose parts the change may alter: a superset, never missing one."""
-        found: set[Where] = set()
-        if change.files:
-            found |= self.everything | self.prefixes.get("", frozenset())
-        for file in change.files:
-            path = file.path
-            found |= self.raw.get(path, frozenset())
-            if path.endswith(_IMPORTABLE):
-                found |= self.python
-            if path in self.semantic and not _means_the_same(file, evidence):
-                found |= self.semantic[path]
-            for patterns, owners in self.globs.items():
-                if file.kind != "modified" and not owners <= found and evidence.matcher(patterns)(path):
-                    found |= owners
-            for folder in parents(path):
-                found |= self.prefixes.get(folder + "/", frozenset())
-                if file.old is None or file.new is None:
-                    found |= self.folders.get(folder, frozenset())
-            if _is_link(file):  # lookups through a link or into a submodule are not recorded path by path
-                return frozenset().union(*self.semantic.values(), *self.raw.values(), found)
-        return frozenset(found)
-
-
-class _Sets:
-    """A multimap under construction."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, set[Where]] = defaultdict(set)
-
-    def add(self, subjects: Iterable[str], where: Where) -> None:
-        for subject in subjects:
-            self._rows[subject].add(where)
-
-    def frozen(self) -> dict[str, frozenset[Where]]:
-        return {subject: frozenset(found) for subject, found in self._rows.items()}
-
-
-def _means_the_same(file: FileChange, evidence: Evidence) -> bool:
-    """File-level early cutoff: a comment in a core library stops here."""
-    if file.kind != "modified" or file.old is None or file.new is None or file.old.mode != file.new.mode:
-        return False
-    kind = Kind.PYTHON if file.path.endswith(".py") else Kind.NOTEBOOK if file.path.endswith(".ipynb") else None
-    if kind is None:
-        return False
-    was, now = evidence.fact(kind, file.old.oid), evidence.fact(kind, file.new.oid)
-    return was is not None and was == now
-
-
-def _is_link(file: FileChange) -> bool:
-    return any(entry is not None and entry.mode in (SYMLINK, SUBMODULE) for entry in (file.old, file.new))

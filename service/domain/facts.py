@@ -119,6 +119,9 @@ Request = tuple[Kind, str]
 class Evidence(Protocol):
     """What the pure core may ask while it assesses a tree."""
 
+    misses: int
+    """How often a fact was asked for that is not on hand: an answer during which it grew is provisional."""
+
     def fact(self, kind: Kind, oid: str) -> Fact | None:
         """The fact, or ``None`` if it is not on hand yet: then the answer so far is provisional."""
 
@@ -137,11 +140,13 @@ class Shelf:
         self._compile = compile_globs
         self._matchers: dict[tuple[str, ...], Callable[[str], bool]] = {}
         self.wanted: set[Request] = set()
+        self.misses = 0
 
     def fact(self, kind: Kind, oid: str) -> Fact | None:
         found = self._fresh.get((kind, oid)) or self._known.get((kind, oid))
         if found is None:
             self.wanted.add((kind, oid))
+            self.misses += 1
         return found
 
     def put(self, facts: Iterable[tuple[Request, Fact]]) -> None:

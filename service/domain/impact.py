@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
-from service.domain.assessment import Assessment, Where
+from service.domain.assessment import Assessment
 from service.domain.change import Change
 from service.domain.names import RepoPath
 from service.domain.pipeline import Pipeline, downstream_of
+from service.domain.reach import Where
 from service.domain.step_key import Reason, difference
 
 
@@ -57,7 +59,8 @@ def _own(old: Assessment | None, new: Assessment, where: Where) -> tuple[Reason,
     before = old.components.get(where) if old else None
     if before is None:
         return (Reason("first", where[1], f"component {where[1]} is new"),)
-    return difference(before.parts, new.components[where].parts)
+    now = new.components[where]
+    return () if before is now else difference(before.parts, now.parts)
 
 
 def _spread(pipeline: Pipeline, direct: dict[str, tuple[Reason, ...]], effects: dict[Where, Effect]) -> None:
@@ -86,11 +89,15 @@ def _without_effect(change: Change, old: Assessment | None, new: Assessment) -> 
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Findings:
-    """All that is known of a commit before anything is planned: the change, both sides' assessments, the impact."""
+    """All that is known of a commit before anything is planned: the change and both sides' assessments."""
 
     change: Change
     before: Assessment | None
     after: Assessment
-    impact: Impact
+
+    @cached_property
+    def impact(self) -> Impact:
+        """Computed for whoever explains: no decision waits for it."""
+        return impact(self.change, self.before, self.after)

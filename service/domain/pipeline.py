@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Triggers:
     pull_request: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """A valid ``refit.yaml``."""
 
@@ -110,7 +111,11 @@ class Manifest:
     pipelines: tuple[Pipeline, ...]
 
     def pipeline(self, name: str) -> Pipeline | None:
-        return next((p for p in self.pipelines if p.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Pipeline]:
+        return {pipeline.name: pipeline for pipeline in self.pipelines}
 
 
 def next_named(components: Iterable[Component], name: str) -> Component:

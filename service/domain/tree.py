@@ -16,15 +16,11 @@ class Tree:
     A lookup never follows symbolic links: ``links`` names them (and submodules) for whoever resolves paths.
     """
 
-    def __init__(
-        self, files: Mapping[RepoPath, Entry], *, _changed: Mapping[RepoPath, Entry | None] | None = None
-    ) -> None:
+    def __init__(self, files: Mapping[RepoPath, Entry]) -> None:
         self._files = files
         self._paths: list[RepoPath] | None = None
-        self._changed: Mapping[RepoPath, Entry | None] = _changed or {}
-        self._new_folders = {
-            folder for path, entry in self._changed.items() if entry is not None for folder in parents(path)
-        }
+        self._changed: Mapping[RepoPath, Entry | None] = {}
+        self._new_folders: frozenset[RepoPath] = frozenset()
         self._links: frozenset[RepoPath] | None = None
 
     def get(self, path: RepoPath) -> Entry | None:
@@ -48,37 +44,59 @@ class Tree:
     def links(self) -> frozenset[RepoPath]:
         """Paths of symbolic links and submodules."""
         if self._links is None:
-            special = (SYMLINK, SUBMODULE)
-            found = {path for path, entry in self._files.items() if entry.mode in special and path not in self._changed}
-            found |= {path for path, entry in self._changed.items() if entry is not None and entry.mode in special}
-            self._links = frozenset(found)
+            self._links = frozenset(path for path, entry in self._files.items() if _is_link(entry))
         return self._links
 
     def apply(self, changes: Iterable[tuple[RepoPath, Entry | None]]) -> Tree:
         """The tree after ``changes`` (``None``: the file is gone)."""
-        merged = {**self._changed, **dict(changes)}
+        fresh = dict(changes)
+        merged = {**self._changed, **fresh}
         if len(merged) <= _FLATTEN_AT:
-            derived = Tree(self._files, _changed=merged)
-            derived._paths = self._paths
-            return derived
-        files = dict(self._files)
-        for path, entry in merged.items():
-            if entry is None:
-                files.pop(path, None)
-            else:
-                files[path] = entry
-        return Tree(files)
+            derived = Tree(self._files)
+            derived._paths = self._sorted()
+            derived._changed = merged
+            derived._new_folders = self._folders_with(fresh, merged)
+        else:
+            files = dict(self._files)
+            for path, entry in merged.items():
+                if entry is None:
+                    files.pop(path, None)
+                else:
+                    files[path] = entry
+            derived = Tree(files)
+        derived._links = (self.links - fresh.keys()) | {
+            path for path, entry in fresh.items() if entry and _is_link(entry)
+        }
+        return derived
 
-    def _base_under(self, prefix: str) -> Iterator[RepoPath]:
+    def _folders_with(
+        self, fresh: Mapping[RepoPath, Entry | None], merged: Mapping[RepoPath, Entry | None]
+    ) -> frozenset[RepoPath]:
+        """Folders above what was added or rewritten since the files were written out; only a file that goes may make one
+        of them untrue."""
+        if any(entry is None and self._changed.get(path) is not None for path, entry in fresh.items()):
+            return frozenset(folder for path, entry in merged.items() if entry is not None for folder in parents(path))
+        return self._new_folders.union(
+            folder for path, entry in fresh.items() if entry is not None for folder in parents(path)
+        )
+
+    def _sorted(self) -> list[RepoPath]:
         if self._paths is None:
             self._paths = sorted(self._files)
-        paths = self._paths
+        return self._paths
+
+    def _base_under(self, prefix: str) -> Iterator[RepoPath]:
+        paths = self._sorted()
         for at in range(bisect_left(paths, prefix), len(paths)):
             path = paths[at]
             if not path.startswith(prefix):
                 return
             if self._changed.get(path, path) is not None:
                 yield path
+
+
+def _is_link(entry: Entry) -> bool:
+    return entry.mode in (SYMLINK, SUBMODULE)
 
 
 def parents(path: RepoPath) -> Iterator[RepoPath]:

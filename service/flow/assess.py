@@ -11,13 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from service.domain.assessment import Assessment, Where, assess, reassess
+from service.domain.assessment import Assessed, Assessment, assess, reassess
 from service.domain.change import Change
 from service.domain.errors import Refused
 from service.domain.facts import VERSION, Fact, Request, Shelf
-from service.domain.impact import Findings, impact
+from service.domain.impact import Findings
 from service.domain.names import EXECUTABLE, REGULAR, short
 from service.domain.pipeline import Manifest
+from service.domain.reach import Where
 from service.domain.tree import Tree
 from service.ports.git_host import Repository
 from service.ports.reader import Budget, Reader
@@ -60,6 +61,7 @@ class Assessor:
         self._known: OrderedDict[tuple[str, str, str], _Known] = OrderedDict()
         self._latest: dict[str, tuple[str, str, str]] = {}
         self._facts: dict[Request, Fact] = {}
+        self._manifests: OrderedDict[str, Manifest] = OrderedDict()
 
     def findings(
         self, name: str, repository: Repository, head: str, base: str | None, *, manifest_at: str | None = None
@@ -70,7 +72,7 @@ class Assessor:
         after = self.at(name, repository, head, manifest_at=manifest_at)
         before = self._before(name, repository, base) if base else None
         change = repository.compare(base, head)
-        return Findings(change, before, after, impact(change, before, after))
+        return Findings(change, before, after)
 
     def at(self, name: str, repository: Repository, commit: str, *, manifest_at: str | None = None) -> Assessment:
         """The assessment of one commit, from the nearest neighbour at hand."""
@@ -81,14 +83,17 @@ class Assessor:
             neighbour = self._known.get(self._latest[name]) if name in self._latest else None
         if found is not None:
             return found.assessment
-        manifest = self.manifest(repository, manifest_at)
         change = _change_since(repository, neighbour, commit)
-        if neighbour is not None and change is not None:
-            tree = neighbour.tree.apply((file.path, file.new) for file in change.files)
-            assessment = self._incremental(repository, neighbour.assessment, change, manifest, tree)
-        else:
+        if neighbour is None or change is None:
             tree = repository.tree(commit)
-            assessment = self._settled(repository, lambda shelf: assess(manifest, tree, shelf))
+        else:
+            tree = neighbour.tree.apply((file.path, file.new) for file in change.files)
+        believed = tree if manifest_at == commit else repository.tree(manifest_at)
+        manifest = self._manifest(repository, manifest_at, believed)
+        if neighbour is None or change is None:
+            assessment = self._full(repository, manifest, tree).prepared()
+        else:
+            assessment = self._incremental(repository, neighbour.assessment, change, manifest, tree)
         self._remember(key, _Known(commit, tree, assessment))
         return assessment
 
@@ -100,7 +105,7 @@ class Assessor:
             return ()
         tree = repository.tree(known.commit)
         manifest = known.assessment.manifest
-        truth = self._settled(repository, lambda shelf: assess(manifest, tree, shelf))
+        truth = self._full(repository, manifest, tree)
         wrong = tuple(
             where
             for where, one in truth.components.items()
@@ -114,17 +119,30 @@ class Assessor:
 
     def manifest(self, repository: Repository, commit: str) -> Manifest:
         """The commit's ``refit.yaml``; ``Refused`` if there is none, ``InvalidManifest`` with all its mistakes."""
-        entry = repository.tree(commit).get(MANIFEST)
+        return self._manifest(repository, commit, repository.tree(commit))
+
+    def _manifest(self, repository: Repository, commit: str, tree: Tree) -> Manifest:
+        """The same object for the same bytes: that a push leaves ``refit.yaml`` alone is then seen at a glance."""
+        entry = tree.get(MANIFEST)
         if entry is None:
             raise Refused(
                 f"reading {MANIFEST} at {short(commit)}: the commit has none; `refit init` writes a first one, then commit it"
             )
         if entry.mode not in (REGULAR, EXECUTABLE):
             raise Refused(f"reading {MANIFEST} at {short(commit)}: it must be a regular file")
+        with self._lock:
+            known = self._manifests.get(entry.oid)
+        if known is not None:
+            return known
         content = repository.blobs([entry.oid], BLOB_LIMIT)[entry.oid]
         if content is None:
             raise Refused(f"reading {MANIFEST} at {short(commit)}: it is larger than {BLOB_LIMIT} bytes or unreadable")
-        return self.reader.manifest(content, self._backends)
+        manifest = self.reader.manifest(content, self._backends)
+        with self._lock:
+            self._manifests[entry.oid] = manifest
+            while len(self._manifests) > _NEIGHBOURS:
+                self._manifests.popitem(last=False)
+        return manifest
 
     def _before(self, name: str, repository: Repository, base: str) -> Assessment | None:
         try:
@@ -132,10 +150,15 @@ class Assessor:
         except Refused:
             return None
 
+    def _full(self, repository: Repository, manifest: Manifest, tree: Tree) -> Assessment:
+        known: dict[Where, Assessed] = {}
+        return self._settled(repository, lambda shelf: assess(manifest, tree, shelf, known))
+
     def _incremental(
         self, repository: Repository, previous: Assessment, change: Change, manifest: Manifest, tree: Tree
     ) -> Assessment:
-        return self._settled(repository, lambda shelf: reassess(previous, change, manifest, tree, shelf))
+        known: dict[Where, Assessed] = {}
+        return self._settled(repository, lambda shelf: reassess(previous, change, manifest, tree, shelf, known))
 
     def _settled(self, repository: Repository, question: Callable[[Shelf], T]) -> T:
         """Ask until every fact that the answer needs is on the shelf."""

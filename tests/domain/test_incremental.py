@@ -98,3 +98,4 @@ def test_the_neighbours_answer_is_the_answer_from_nothing(
         assert chain.assessment.components == truth.components, (
             "what it depends on included: the next step builds on it"
         )
+        assert chain.assessment.marks == truth.marks
