@@ -1,15 +1,46 @@
-"""Owns the parsing process that tests of the reading adapter share; refuses to fake it."""
+"""Owns what tests of the adapters share: the parsing process, a git server with its gate, a mirror; refuses to fake them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from service.adapters.git.mirror import Mirror
 from service.adapters.reading import IsolatedReader
+from service.cli.demo.git_server import GitServer
+from tests.origins import Gate, Origin, mirrored
 
 
 @pytest.fixture(scope="session")
 def reader() -> Iterator[IsolatedReader]:
     with IsolatedReader() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    with GitServer(tmp_path_factory.mktemp("srv")) as made:
+        yield made
+
+
+@pytest.fixture
+def origin(tmp_path: Path, server: GitServer) -> Origin:
+    """A repository of the test's own, served by the server."""
+    return Origin(server.create(f"acme/{tmp_path.name}"))
+
+
+@pytest.fixture
+def gate(server: GitServer, origin: Origin) -> Iterator[Gate]:
+    """Before the origin."""
+    with Gate(server.url(f"acme/{origin.path.stem}")) as made:
+        yield made
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, gate: Gate) -> Iterator[Mirror]:
+    """Of the origin, through the gate; not fetched yet."""
+    made = mirrored(tmp_path, gate.url())
+    yield made
+    made.close()
