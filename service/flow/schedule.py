@@ -186,7 +186,7 @@ class Scheduler:
 
     def _migrate_keys(self, name: str, baseline: Mapping[str, Result], pipeline: Pipeline) -> None:
         """A new version of the algorithm must not retrain everything: give each result that it would orphan today's
-        key of the very commit that made it."""
+        key of the very commit that made it, if it ran as that commit's own refit.yaml says: a fork's is not believed."""
         for component_name, result in baseline.items():
             if any(part.kind is PartKind.ALGORITHM and part.value == VERSION for part in result.parts):
                 continue
@@ -195,7 +195,10 @@ class Scheduler:
             except Refused:  # the commit is gone: its result cannot be carried over, and the step says why it runs
                 continue
             assessed = assessment.components.get((pipeline.name, component_name))
-            if assessed is None:
+            with self.store.begin() as work:
+                execution = work.executions.get(result.execution)
+            ran = execution.pipeline.components if execution else ()
+            if assessed is None or assessed.component not in ran:
                 continue
             upstream = {part.subject: part.value for part in result.parts if part.kind is PartKind.UPSTREAM}
             read = [source for _, source in assessed.component.inputs if isinstance(source, UpstreamInput)]
