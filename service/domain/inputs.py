@@ -207,7 +207,7 @@ class _Input:
             return f"{entry.mode} {entry.oid}"
         outs: dict[tuple[str, ...], dict[str, str]] = {}
         for leaf in fact.leaves:
-            if leaf.path[0] == "stages" and "outs" in leaf.path[:-1]:
+            if leaf.path[:1] == ("stages",) and "outs" in leaf.path[:-1]:
                 outs.setdefault(leaf.path[:-1], {})[leaf.path[-1]] = leaf.text
         wanted = (path, *parents(path))
         for out in outs.values():

@@ -1,0 +1,16 @@
+"""Owns how many cases are tried, and real texts to start from; refuses to call anything that is not named a failure."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMES = 100 if os.environ.get("REFIT_TEST_LONG") else 1
+"""Set it to try a hundred times as many cases."""
+
+
+def cases(count: int) -> settings:
+    return settings(max_examples=count * TIMES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
