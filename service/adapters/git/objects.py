@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from service.adapters.git.catalogue import Catalogue
 from service.adapters.git.command import MOST, Git, bound
 from service.adapters.git.diff import decode, parse_raw, parse_tree
 from service.domain.change import Change, FileChange
@@ -33,6 +34,8 @@ _LONGEST_PATH, _DEEPEST_PATH = 4_096, 200
 _LARGEST_COMMIT = 4 * 1024 * 1024
 _DIFF_SECONDS = 120.0
 _BATCH = 64
+_FEW = 16
+"""Blobs that are read one by one from the git that stays; for more, starting another one is cheaper."""
 _PERSON = re.compile(r"^(?P<name>.*?) ?<[^>]*> ?(?P<time>\d{1,20})?(?: |$)")
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999: Python knows no later one, and a commit may claim any."""
@@ -44,11 +47,13 @@ class Objects:
     def __init__(self, git: Git) -> None:
         self.git = git
         self._differ = _Differ(git)
+        self._catalogue = Catalogue(git)
         self._lock = threading.Lock()
         self._trees: OrderedDict[str, Tree] = OrderedDict()
 
     def close(self) -> None:
         self._differ.close()
+        self._catalogue.close()
 
     def refs(self) -> Mapping[str, str]:
         """Ref → SHA, tags peeled to their commits."""
@@ -59,14 +64,14 @@ class Objects:
 
     def commit(self, sha: str) -> Commit:
         """The commit's header; ``Refused`` if it is not here."""
-        _full(sha)
+        content = self._catalogue.read(_full(sha), "commit", _LARGEST_COMMIT)
         try:
-            text = self.git.run(
-                "cat-file", "commit", sha, act=f"reading commit {short(sha)}", most=_LARGEST_COMMIT
-            ).decode("utf-8", "replace")
+            if content is None:  # also a tag's SHA: git follows it
+                act = f"reading commit {short(sha)}"
+                content = self.git.run("cat-file", "commit", sha, act=act, most=_LARGEST_COMMIT)
         except Refused as error:
             raise Refused(f"reading commit {short(sha)}: the repository has no such commit that can be read") from error
-        head, _, message = text.partition("\n\n")
+        head, _, message = content.decode("utf-8", "replace").partition("\n\n")
         rows = [line.partition(" ") for line in head.splitlines()]
         fields = {name: value for name, _, value in reversed(rows)}
         author, committer = (_PERSON.match(fields.get(name, "")[:12_000]) for name in ("author", "committer"))
@@ -124,13 +129,16 @@ class Objects:
 
     def blobs(self, oids: Sequence[str], limit: int) -> Mapping[str, bytes | None]:
         """Contents in one batch; ``None`` for what is missing or larger than ``limit``."""
-        wanted = [_full(oid) for oid in dict.fromkeys(oids)]
+        asked = [_full(oid) for oid in dict.fromkeys(oids)]
+        found: dict[str, bytes | None] = dict.fromkeys(asked)
+        if len(asked) <= _FEW:
+            found |= {oid: self._catalogue.read(oid, "blob", limit) for oid in asked}
+        wanted = [oid for oid, content in found.items() if content is None]
         if not wanted:
-            return {}
+            return found
         self.prefetch(wanted)
         sizes = self._sizes(wanted)
         small = [oid for oid in wanted if 0 <= sizes.get(oid, -1) <= limit]
-        found: dict[str, bytes | None] = dict.fromkeys(wanted)
         for start in range(0, len(small), _BATCH):
             some = small[start : start + _BATCH]
             most = sum(sizes[oid] + 100 for oid in some)
