@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from service.bootstrap.local import local_history
-from service.cli.output import log_to_stderr
+from service.cli.logs import log_to_stderr
 from service.domain.errors import Refused
 from service.settings import default_home
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 
-import structlog
 from rich.console import Console
 
 OK, ERROR, USAGE, WORK_TO_DO, GATE_FAILED, EXECUTION_FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -31,21 +29,6 @@ STATE_STYLE = {
     "rejected": "red",
     "rolled_back": "red",
 }
-
-
-def log_to_stderr(*, quiet: bool) -> None:
-    """Structured log lines on stderr, as JSON unless it is a terminal; only warnings when ``quiet``."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.dict_tracebacks,
-            *([] if sys.stderr.isatty() else [structlog.processors.JSONRenderer()]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def print_json(value: object) -> None:

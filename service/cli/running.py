@@ -12,13 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.bootstrap import local as bootstrap
+from service.cli.logs import log_to_stderr
 from service.cli.output import (
     ERROR,
     EXECUTION_FAILED,
     GATE_FAILED,
     INTERRUPTED,
     STATE_STYLE,
-    log_to_stderr,
     messages,
     print_json,
     results,

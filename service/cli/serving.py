@@ -18,7 +18,8 @@ import uvicorn
 from service.bootstrap import doctor as surgery
 from service.bootstrap import server as bootstrap
 from service.bootstrap.parts import database_of_server
-from service.cli.output import ERROR, log_to_stderr, messages, print_json, results
+from service.cli.logs import log_to_stderr
+from service.cli.output import ERROR, messages, print_json, results
 from service.domain.errors import Refused
 from service.domain.tokens import SCOPES, new_token
 from service.settings import Settings

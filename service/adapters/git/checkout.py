@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-
-import git as gitpython
 
 from service.adapters.git.command import Git
 from service.adapters.git.objects import Objects
@@ -22,18 +21,57 @@ _DEFAULTS = (
 )
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a repository is: its common directory, that of this work tree, and the work tree (``None`` if it is bare)."""
+
+    common: Path
+    own: Path
+    work_tree: Path | None
+
+
+def _at_or_above(path: Path) -> _Place | None:
+    """An ordinary checkout around a path: the usual case, for which a plan need not wait until GitPython is loaded."""
+    start = path.resolve()
+    for folder in (start, *start.parents):
+        git = folder / ".git"
+        if git.exists() or (folder / "HEAD").exists():
+            return _Place(git, git, folder) if _is_plain(git) and start.is_dir() else None
+    return None
+
+
+def _is_plain(git: Path) -> bool:
+    """Whether a ``.git`` is the folder that ``git init`` makes, with nothing of it elsewhere."""
+    if not ((git / "HEAD").is_file() and (git / "objects").is_dir()) or (git / "commondir").exists():
+        return False
+    try:
+        said = (git / "config").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return "worktree" not in said and "bare = true" not in said
+
+
+def _wherever(path: Path) -> _Place:
+    """A linked work tree, a submodule, a bare repository, or none."""
+    import git as gitpython  # a tenth of a second
+
+    try:
+        with gitpython.Repo(path, search_parent_directories=True) as found:
+            work_tree = found.working_tree_dir
+            return _Place(Path(found.common_dir), Path(found.git_dir), Path(work_tree) if work_tree else None)
+    except (gitpython.InvalidGitRepositoryError, gitpython.NoSuchPathError) as error:
+        raise Refused(f"opening {path}: it is not in a git repository; --repo names one") from error
+
+
 class Checkout(Objects):
     """Implements the repository port over what is on disk. ``folder`` is the git directory."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            with gitpython.Repo(path, search_parent_directories=True) as found:
-                self.folder = Path(found.common_dir)
-        except (gitpython.InvalidGitRepositoryError, gitpython.NoSuchPathError) as error:
-            raise Refused(f"opening {path}: it is not in a git repository; --repo names one") from error
+        found = _at_or_above(path) or _wherever(path)
+        self.folder = found.common
         super().__init__(Git(self.folder, ("https", "ssh", "file")))
-        self._head = Git(Path(found.git_dir), ("https", "ssh", "file"))
-        self._work_tree = found.working_tree_dir
+        self._head = Git(found.own, ("https", "ssh", "file"))
+        self._work_tree = found.work_tree
 
     def __enter__(self) -> Checkout:
         return self
