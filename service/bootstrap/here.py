@@ -11,6 +11,7 @@ from service.adapters.backends import BUILT_IN
 from service.adapters.git.checkout import Checkout
 from service.adapters.reading import IsolatedReader
 from service.adapters.reading.schema import json_schema
+from service.domain.errors import Refused
 from service.domain.facts import Fact, Request
 from service.flow.assess import Assessor
 
@@ -40,13 +41,25 @@ class Here:
     assessor: Assessor
 
     def default_base(self, head: str) -> str | None:
-        """The merge-base with the default branch; for a commit of that branch itself, its first parent."""
+        """The merge-base with the default branch; for a commit of that branch itself, its first parent. ``None`` if there
+        is none here: a shallow clone has it no more."""
         default = self.repository.default_branch()
         base = self.repository.merge_base(default, head) if default else None
         if base != head:
             return base
         parents = self.repository.commit(head).parents
-        return parents[0] if parents else None
+        return parents[0] if parents and self._has(parents[0]) else None
+
+    @property
+    def is_shallow(self) -> bool:
+        return (self.repository.folder / "shallow").exists()
+
+    def _has(self, sha: str) -> bool:
+        try:
+            self.repository.commit(sha)
+        except Refused:
+            return False
+        return True
 
 
 @contextmanager

@@ -53,7 +53,8 @@ def validate(
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise Refused(f"reading {file}: {error.strerror}; `refit init` writes a first one") from error
+        hint = "; `refit init` writes a first one" if isinstance(error, FileNotFoundError) else ""
+        raise Refused(f"reading {file}: {error.strerror}{hint}") from error
     with bootstrap.reader() as reader:
         manifest = reader.manifest(content, bootstrap.known_backends())
     found = {p.name: [c.name for c in p.components] for p in manifest.pipelines}
@@ -124,7 +125,8 @@ def _plans(repo: Path, base: str | None, head: str, only: str | None) -> list[Pl
             files = "1 file is" if changed == 1 else f"{changed} files are"
             messages.print(f"{files} changed and not committed: a plan is of a commit", style="dim")
         if base_sha is None:
-            messages.print("no base to compare with: everything counts as new", style="dim")
+            shallow = "; this clone is shallow, `git fetch --unshallow` completes it" if here.is_shallow else ""
+            messages.print(f"no base to compare with: everything counts as new{shallow}", style="dim", markup=False)
         findings = here.assessor.findings(here.name, here.repository, head_sha, base_sha)
         chosen = [p for p in findings.after.manifest.pipelines if only in (None, p.name)]
         if not chosen:

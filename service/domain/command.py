@@ -33,6 +33,11 @@ class Command:
         return self.script is None and self.module is None
 
 
+def is_command(text: str) -> bool:
+    """Whether a text can be split into words at all, and has one."""
+    return bool(_words(text))
+
+
 def parse_command(text: str) -> Command:
     """A bare script path, ``python script …``, ``python -m module …``; everything else may run any file."""
     words = _words(text)

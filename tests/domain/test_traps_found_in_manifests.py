@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from service.adapters.reading import IsolatedReader
+from service.domain.errors import InvalidManifest
 from tests.judge import SCRIPT, Judge
 from tests.planning import single
 
@@ -61,3 +62,31 @@ def test_a_pattern_may_start_from_here(reader: IsolatedReader, pattern: str, rea
     (pipeline,) = reader.manifest(text.encode(), ("local",)).pipelines
     assert pipeline.ignore == (read,)
     assert pipeline.components[0].paths == (read,)
+
+
+@pytest.mark.parametrize(
+    ("component", "mistake"),
+    [
+        (
+            "{run: '  '}",
+            "pipelines.p.components.c.run: '  ' is no command: it is blank, or a quotation mark is missing",
+        ),
+        (
+            "{run: 'python \"a.py'}",
+            "pipelines.p.components.c.run: 'python \"a.py' is no command: it is blank, or a quotation mark is missing",
+        ),
+        ("{run: ''}", "pipelines.p.components.c.run: must not be empty"),
+    ],
+)
+def test_what_is_no_command_is_a_mistake(reader: IsolatedReader, component: str, mistake: str) -> None:
+    text = f"version: 1\npipelines: {{p: {{components: {{c: {component}}}}}}}"
+    with pytest.raises(InvalidManifest) as refused:
+        reader.manifest(text.encode(), ("local",))
+    assert [str(one) for one in refused.value.mistakes] == [mistake]
+
+
+@pytest.mark.parametrize("text", ["version: 1\npipelines: {}", "version: 1\npipelines: {p: {components: {}}}"])
+def test_nothing_declared_is_a_mistake_in_plain_words(reader: IsolatedReader, text: str) -> None:
+    with pytest.raises(InvalidManifest) as refused:
+        reader.manifest(text.encode(), ("local",))
+    assert [one.what for one in refused.value.mistakes] == ["must have at least one entry"]

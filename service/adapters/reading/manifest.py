@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from service.adapters.reading import schema
 from service.adapters.reading.globs import compile_globs
+from service.domain.command import is_command
 from service.domain.errors import InvalidManifest, Mistake
 from service.domain.gates import parse_gate
 from service.domain.pipeline import (
@@ -116,6 +117,10 @@ def _words(error: Any, place: Sequence[str | int]) -> str:
             return "is not a name: a letter, then letters, digits, _ or -"
         case "string_pattern_mismatch":
             return f"{str(error['input'])!r} has a form that is not allowed here"
+        case "too_short":
+            return "must have at least one entry"
+        case "string_too_short":
+            return "must not be empty"
         case _:
             return str(error["msg"]).removeprefix("Value error, ")
 
@@ -230,6 +235,8 @@ class _Meaning:
         for repeated in sorted({n for n in names if names.count(n) > 1}):
             self._wrong(at, f"{repeated!r} names two inputs or outputs, and each becomes a flag")
         self._globs(f"{at}.paths", raw.paths)
+        if not is_command(raw.run):
+            self._wrong(f"{at}.run", f"{raw.run!r} is no command: it is blank, or a quotation mark is missing")
         extra = raw.with_.model_extra or {}
         for key, value in extra.items():
             if isinstance(value, dict | list):
