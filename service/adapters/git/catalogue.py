@@ -32,8 +32,6 @@ class Catalogue:
         with self._lock:
             try:
                 fields = self._looking.header(question).split()
-                if not fields or fields[0] != oid.encode():
-                    raise ValueError("git cat-file answered another question")
                 if len(fields) != 3 or fields[1] != kind.encode() or int(fields[2]) > most:
                     return None
                 if self._reading.header(question).split() != fields:
