@@ -10,7 +10,7 @@ import pytest
 from service.adapters.backends.local.commands import Unrunnable, arguments
 
 PYTHON = Path("/env/bin/python")
-INPUTS = {"data": "/in/a b", "raw": "data/x.csv"}
+INPUTS = {"data": "/in/a b'c", "raw": "data/x.csv"}
 OUTPUTS = {"model": "/out/model", "metrics": "/out/m.json"}
 FLAGS = [("rate", ["1e-3"]), ("layers", ["8", "-4"]), ("name", ["$(touch x); `y` ${{inputs.data}}"]), ("none", [])]
 
@@ -24,7 +24,7 @@ def test_a_bare_script_gets_every_flag() -> None:
         "/env/bin/python",
         "src/train.py",
         "--data",
-        "/in/a b",
+        "/in/a b'c",
         "--raw",
         "data/x.csv",
         "--model",
@@ -51,9 +51,9 @@ def test_a_bare_script_gets_every_flag() -> None:
         ("a.py x", ["/env/bin/python", "a.py", "x"]),
         ("./tool a.py", ["./tool", "a.py"]),
         ("pythonic a.py", ["pythonic", "a.py"]),
-        ("tool ${{inputs.data}}", ["tool", "/in/a b"]),
-        ("tool --x=${{ inputs.data }}:${{ outputs.model }}", ["tool", "--x=/in/a b:/out/model"]),
-        ("tool '${{inputs.data}} and more'", ["tool", "/in/a b and more"]),
+        ("tool ${{inputs.data}}", ["tool", "/in/a b'c"]),
+        ("tool --x=${{ inputs.data }}:${{ outputs.model }}", ["tool", "--x=/in/a b'c:/out/model"]),
+        ("tool '${{inputs.data}} and more'", ["tool", "/in/a b'c and more"]),
         ("tool ${{params.layers}}", ["tool", "8 -4"]),
         ("tool ${{params.train.rate}} ${{params.rate}}", ["tool", "1e-3", "1e-3"]),
         ("tool ${{metrics}} ${{ metrics }}", ["tool", "/out/m.json", "/out/m.json"]),
@@ -69,7 +69,13 @@ def test_placeholders_become_single_words(run: str, expected: list[str]) -> None
 
 @pytest.mark.parametrize(
     "run",
-    ["tool ${{inputs.absent}}", "tool ${{outputs.data}}", "tool ${{params.absent}}", "tool ${{ params.a.absent }}"],
+    [
+        "tool ${{inputs.absent}}",
+        "tool ${{outputs.data}}",
+        "tool ${{params.absent}}",
+        "tool ${{inputs.rate}}",
+        "tool ${{ params.a.absent }}",
+    ],
 )
 def test_a_placeholder_names_something_declared(run: str) -> None:
     with pytest.raises(Unrunnable, match="names nothing that the component declares"):
