@@ -110,7 +110,8 @@ def make_loop(
     return Loop(
         scheduler.store,
         {Queue.DELIVERIES: handlers.delivery, Queue.EXECUTIONS: driver.drive, Queue.NOTICES: handlers.notice},
-        {Queue.DELIVERIES: 2, Queue.EXECUTIONS: 4, Queue.NOTICES: 1},
+        {Queue.DELIVERIES: 4, Queue.EXECUTIONS: 4, Queue.NOTICES: 1},
+        {Queue.DELIVERIES: 2},  # a repository that takes long to read leaves room for the others
     )
 
 

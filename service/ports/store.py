@@ -254,9 +254,10 @@ class Models(Protocol):
 
 
 class Jobs(Protocol):
-    def claim(self, queue: Queue, limit: int, seconds: float) -> Sequence[Lease]:
-        """Lease due rows: oldest first, one at a time per repository and ref for deliveries (in order of arrival), fair
-        between repositories. Rows over their attempts are quarantined instead, with their last error."""
+    def claim(self, queue: Queue, limit: int, seconds: float, share: int | None = None) -> Sequence[Lease]:
+        """Lease due rows: oldest first; deliveries one at a time per repository and ref (in order of arrival), fair between
+        repositories, none of which has more than ``share`` in work. Rows over their attempts are quarantined instead, with
+        their last error."""
         ...
 
     def defer(self, lease: Lease, seconds: float, error: str = "", *, counts: bool = True) -> None:

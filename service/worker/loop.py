@@ -33,12 +33,19 @@ log = structlog.get_logger("refit.worker")
 
 
 class Loop:
-    """Runs handlers, ``capacity`` at a time for each queue, until ``stop``."""
+    """Runs handlers, ``capacity`` at a time for each queue, until ``stop``; one repository has ``share`` of them at most."""
 
-    def __init__(self, store: Store, handlers: Mapping[Queue, Handler], capacity: Mapping[Queue, int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        handlers: Mapping[Queue, Handler],
+        capacity: Mapping[Queue, int],
+        share: Mapping[Queue, int] | None = None,
+    ) -> None:
         self._store = store
         self._handlers = handlers
         self._free = {queue: threading.Semaphore(capacity[queue]) for queue in handlers}
+        self._share = share or {}
         self._pool = ThreadPoolExecutor(sum(capacity.values()), thread_name_prefix="worker")
         self._in_work: set[Lease] = set()
         self._stopping = threading.Event()
@@ -92,7 +99,7 @@ class Loop:
         try:
             if room:
                 with self._store.begin() as work:
-                    leases = list(work.jobs.claim(queue, room, LEASE_SECONDS))
+                    leases = list(work.jobs.claim(queue, room, LEASE_SECONDS, self._share.get(queue)))
         finally:
             for _ in range(room - len(leases)):
                 free.release()

@@ -163,3 +163,23 @@ def test_what_was_in_work_at_every_death_is_left_alone_for_a_while(store: Databa
     assert claim(store) == []
     found = job(store)
     assert (found.attempt, found.quarantined) == (3, False)
+
+
+def test_no_repository_has_more_than_its_share_in_work(store: Database) -> None:
+    with store.begin() as work:
+        busy = [records.push(f"busy-{n:04}", repository="acme/busy", ref=f"refs/heads/{n}") for n in range(5)]
+        work.deliveries.add(busy)
+
+    def shared(limit: int) -> list[Lease]:
+        with store.begin() as work:
+            return list(work.jobs.claim(Queue.DELIVERIES, limit, 30.0, share=2))
+
+    first = sorted(shared(4), key=lambda lease: lease.id)
+    assert [lease.id for lease in first] == ["busy-0000", "busy-0001"]
+    assert shared(4) == []
+    with store.begin() as work:
+        work.deliveries.add([records.push("calm-0001", repository="acme/calm")])
+    assert [lease.id for lease in shared(4)] == ["calm-0001"]
+    with store.begin() as work:
+        work.deliveries.settle(first[0], "done", [])
+    assert [lease.id for lease in shared(4)] == ["busy-0002"]

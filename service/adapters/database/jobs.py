@@ -46,7 +46,7 @@ class Jobs:
         self._connection = connection
         self._now = clock(connection)
 
-    def claim(self, queue: Queue, limit: int, seconds: float) -> Sequence[Lease]:
+    def claim(self, queue: Queue, limit: int, seconds: float, share: int | None = None) -> Sequence[Lease]:
         table = TABLES[queue]
         due = self._due(table)
         self._connection.execute(
@@ -58,7 +58,8 @@ class Jobs:
                 last_error=func.coalesce(func.nullif(table.c.last_error, ""), "the worker died every time"),
             )
         )
-        chosen = self._chosen(table, due, limit) if table is tables.deliveries else self._oldest(table, due, limit)
+        is_shared = table is tables.deliveries
+        chosen = self._chosen(table, due, limit, share) if is_shared else self._oldest(table, due, limit)
         rows = self._connection.execute(
             update(table)
             .where(table.c.id.in_(chosen))
@@ -75,8 +76,8 @@ class Jobs:
         found = select(table.c.id).where(due).order_by(table.c.due_at).limit(limit)
         return found.with_for_update(skip_locked=True)
 
-    def _chosen(self, table: Table, due: ColumnElement[bool], limit: int) -> Any:
-        """Only the first open delivery of each ref, repositories taking turns."""
+    def _chosen(self, table: Table, due: ColumnElement[bool], limit: int, share: int | None) -> Any:
+        """Only the first open delivery of each ref, repositories taking turns, each with its share at most."""
         earlier = table.alias()
         blocked = exists().where(
             earlier.c.lane == table.c.lane,
@@ -85,8 +86,14 @@ class Jobs:
             earlier.c.quarantined.is_(False),
         )
         turn = func.row_number().over(partition_by=table.c.repository, order_by=table.c.seq).label("turn")
-        first = select(table.c.id, table.c.seq, turn).where(due, ~blocked).subquery()
+        first = select(table.c.id, table.c.seq, table.c.repository, turn).where(due, ~blocked).subquery()
         ids = select(first.c.id).order_by(first.c.turn, first.c.seq).limit(limit)
+        if share is not None:
+            other = table.alias()
+            in_work = select(func.count()).where(
+                other.c.due_at.is_not(None), other.c.leased_until >= self._now, other.c.repository == first.c.repository
+            )
+            ids = ids.where(first.c.turn + in_work.scalar_subquery() <= share)
         return select(table.c.id).where(table.c.id.in_(ids)).with_for_update(skip_locked=True)
 
     def renew(self, leases: Iterable[Lease], seconds: float) -> None:
