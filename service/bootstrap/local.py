@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 
 from service.adapters.clock import SystemClock
@@ -30,7 +29,7 @@ from service.flow.schedule import Scheduler
 from service.ports.git_host import Repository
 from service.settings import Settings
 from service.web.app import create_app
-from service.web.connections import Config
+from service.web.connections import Config, Server
 from service.web.services import Bounds, Services
 
 
@@ -116,7 +115,7 @@ def local_history(path: Path) -> Iterator[httpx.Client]:
 @contextmanager
 def _answering(app: FastAPI, bounds: Bounds) -> Iterator[httpx.Client]:
     """The app on a free loopback port for as long as the caller asks it something."""
-    server = uvicorn.Server(Config(app, bounds, host="127.0.0.1", port=0))
+    server = Server(Config(app, bounds, host="127.0.0.1", port=0))
     thread = threading.Thread(target=server.run, name="local-history", daemon=True)
     thread.start()
     while not server.started and thread.is_alive():

@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from service.bootstrap import doctor as surgery
 from service.bootstrap import server as bootstrap
@@ -23,7 +22,7 @@ from service.cli.output import ERROR, messages, print_json, results
 from service.domain.errors import Refused
 from service.domain.tokens import SCOPES, new_token
 from service.settings import Settings
-from service.web.connections import Config
+from service.web.connections import Config, Server
 
 app = typer.Typer()
 tokens = typer.Typer(no_args_is_help=True, help="Create, list and revoke API tokens.")
@@ -60,10 +59,10 @@ def serve(
         raise typer.Exit(ERROR)
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Says where it listens once it does: on stderr for people, in ``home/serve.json`` for the CLI and the demo."""
 
-    def __init__(self, config: uvicorn.Config, runtime: bootstrap.Runtime) -> None:
+    def __init__(self, config: Config, runtime: bootstrap.Runtime) -> None:
         super().__init__(config)
         self._file = runtime.settings.home / "serve.json"
 

@@ -30,7 +30,7 @@ def create_app(services: Services) -> FastAPI:
         title="Refit",
         version=services.version,
         summary="Re-runs the ML pipeline steps that a commit really changed, and remembers why.",
-        openapi_url=openapi.PATH,
+        openapi_url=None,  # it has a route of its own, with a tag
         docs_url=None,  # they would load scripts from a CDN
         redoc_url=None,
         lifespan=life,
@@ -42,7 +42,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.streams = Streams(services.bounds.streams)
     app.add_middleware(Around, instruments=app.state.instruments, limiter=app.state.limiter, bounds=services.bounds)
     problems.install(app)
-    for router in (webhooks.router, api.router, health.router, pages.router):
+    for router in (webhooks.router, openapi.router, api.router, health.router, pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "pages" / "static"), name="static")
     return app

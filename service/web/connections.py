@@ -4,15 +4,17 @@ look into a request."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from http import HTTPStatus
 from typing import Any
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from service.web.api.following import Streams
 from service.web.problems import problem
 from service.web.services import Bounds
 
@@ -25,7 +27,7 @@ GRACE = 2.0
 class Config(uvicorn.Config):
     """How the app is served, by a server and by a local run alike."""
 
-    def __init__(self, app: ASGIApp, bounds: Bounds, *, host: str, port: int, trusted_proxies: str = "") -> None:
+    def __init__(self, app: FastAPI, bounds: Bounds, *, host: str, port: int, trusted_proxies: str = "") -> None:
         super().__init__(
             app,
             host=host,
@@ -42,6 +44,17 @@ class Config(uvicorn.Config):
             forwarded_allow_ips=trusted_proxies or None,
         )
         self.bounds = bounds
+        self.streams: Streams = app.state.streams
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which would wait for the end of what is followed, and then break it off."""
+
+    config: Config
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.streams.close()
+        await super().shutdown(sockets)
 
 
 class Connection(H11Protocol):

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 
+from service.web.api.settled import is_known, tag_of
 from service.web.instruments import API
 from service.web.once import HEADER, PATTERN, REPLAYED, is_act
 from service.web.problems import ProblemShape, documented
 
 PATH = f"{API}/openapi.json"
+router = APIRouter(include_in_schema=False)
+
+
+@router.get(PATH)
+def description(request: Request) -> Response:
+    """Of the whole API; it changes with the version only."""
+    body = json.dumps(request.app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+    tag = tag_of(body)
+    if is_known(request, tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    return Response(body, media_type="application/json", headers={"ETag": tag})
 
 
 class DescribedApp(FastAPI):

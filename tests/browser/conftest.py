@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,13 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """A seeded site that tests only read, or change where no other test looks."""
-    folder: Path = tmp_path_factory.mktemp("shown")
+    with showing(tmp_path_factory.mktemp("shown")) as made:
+        yield made
+
+
+@contextmanager
+def showing(folder: Path) -> Iterator[Shown]:
+    """A seeded site on a real port."""
     with opened(folder) as site:
         server = uvicorn.Server(uvicorn.Config(site.http.app, port=0, log_config=None, lifespan="off"))
         thread = threading.Thread(target=server.run, daemon=True)

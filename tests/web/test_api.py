@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.running import ID, Running
 from tests.web.site import BROKEN, FIRST, FOURTH, GOOD, HOSTILE, README, REPOSITORY, SECOND, THIRD, Site, digest, git
 
 ALL = [FOURTH, THIRD, SECOND, FIRST]
@@ -66,12 +67,40 @@ def test_what_has_ended_is_not_sent_twice(looked_at: Site) -> None:
     first = looked_at.http.get(f"/api/v1/executions/{FIRST}")
     tag = first.headers["ETag"]
     assert tag.startswith('W/"')
-    for given in (tag, f'"other", {tag}', "*"):
+    for given in (tag, f'"other", {tag}', "*", tag.removeprefix("W/")):
         again = looked_at.http.get(f"/api/v1/executions/{FIRST}", headers={"If-None-Match": given})
         assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
     other = looked_at.http.get(f"/api/v1/executions/{FIRST}", headers={"If-None-Match": 'W/"other"'})
     assert other.status_code == 200
     assert "ETag" not in looked_at.http.get(f"/api/v1/executions/{FOURTH}").headers
+
+
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [(f"/executions/{FIRST}", f"/executions/{SECOND}"), ("/openapi.json", f"/executions/{FIRST}"),
+     (f"/executions/{THIRD}/logs?step=train&limit=2", f"/executions/{THIRD}/logs?step=train&limit=2&after=1")],
+)  # fmt: skip
+def test_what_never_changes_has_a_tag_of_its_own(looked_at: Site, path: str, other: str) -> None:
+    tags = {one: looked_at.http.get(f"/api/v1{one}").headers["ETag"] for one in (path, other)}
+    assert tags[path] != tags[other]
+    again = looked_at.http.get(f"/api/v1{path}", headers={"If-None-Match": tags[path]})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tags[path])
+    assert looked_at.http.get(f"/api/v1{path}", headers={"If-None-Match": tags[other]}).status_code == 200
+    assert looked_at.http.head(f"/api/v1{path}", headers={"If-None-Match": tags[path]}).status_code == 304
+
+
+@pytest.mark.parametrize("path", [f"/executions/{FOURTH}", f"/executions/{FOURTH}/logs?step=train", "/executions"])
+def test_what_may_change_has_no_tag(looked_at: Site, path: str) -> None:
+    answer = looked_at.http.get(f"/api/v1{path}", headers={"If-None-Match": "*"})
+    assert (answer.status_code, "ETag" in answer.headers) == (200, False)
+
+
+def test_a_log_that_still_grows_has_no_tag(site: Site) -> None:
+    running, path = Running(site, SECOND), f"/api/v1/executions/{ID}/logs?step=train"
+    running.write("one")
+    assert "ETag" not in site.http.get(path).headers
+    running.end("train")
+    assert "ETag" in site.http.get(path).headers
 
 
 def test_logs_by_number(looked_at: Site) -> None:

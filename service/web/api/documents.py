@@ -49,6 +49,11 @@ def execution_document(one: Execution) -> dict[str, Any]:
     }
 
 
+def standing_document(one: Execution) -> dict[str, Any]:
+    """How far it is: its status, and the state of each step."""
+    return {"status": one.status.value, "steps": {step.name: step.state.value for step in one.steps}}
+
+
 def verdict_document(one: Verdict) -> dict[str, Any]:
     names = ("gate", "passed", "detail", "value", "bound", "baseline")
     return {name: getattr(one, name) for name in names}

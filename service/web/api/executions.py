@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from service.ports.store import ExecutionFilter
 from service.web.api.documents import detailed_document, execution_document
 from service.web.api.paged import answer
 from service.web.api.parameters import AnySha, Cursor, InPath, Limit, Text
+from service.web.api.settled import UNCHANGED, settled
 from service.web.api.shapes import DetailedExecution, ExecutionShape, PageOf
 from service.web.auth import Reads, Runs, services_of
 from service.web.problems import Problem, documented
@@ -69,17 +69,12 @@ def statuses_of(text: str) -> tuple[Status, ...]:
     response_model=DetailedExecution,
     operation_id="getExecution",
     summary="One execution with its steps",
-    responses={**documented(404), 304: {"description": "It is as the caller knows it"}},
+    responses={**documented(404), **UNCHANGED},
 )
 def get_execution(request: Request, response: Response, caller: Reads, id: Id) -> Any:
     """Every step's decision with its evidence, and its outcome. What has ended has a weak ETag."""
     document = DetailedExecution.model_validate(detailed_document(found(request, id)))
-    if document.ended_at is not None:
-        tag = f'W/"{hashlib.sha256(document.model_dump_json().encode()).hexdigest()[:32]}"'
-        if {"*", tag} & {one.strip() for one in request.headers.get("if-none-match", "").split(",")}:
-            return Response(status_code=304, headers={"ETag": tag})
-        response.headers["ETag"] = tag
-    return document
+    return document if document.ended_at is None else settled(request, response, document)
 
 
 @router.post(

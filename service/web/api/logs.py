@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from service.domain.execution import FINAL, Attempt, Execution, State, StepRun
 from service.ports.backend import LogLine
-from service.web.api.documents import line_document
+from service.web.api.documents import line_document, standing_document
 from service.web.api.executions import Id, found
-from service.web.api.following import BATCH, HEADERS, MEDIA_TYPE, Look, resumed
+from service.web.api.following import BATCH, MEDIA_TYPE, Followed, Look, Streams, resumed
 from service.web.api.parameters import Text
+from service.web.api.settled import UNCHANGED, settled
 from service.web.auth import Reads, services_of
 from service.web.problems import Problem, documented
 from service.web.services import Services
@@ -47,11 +47,13 @@ class Lines(BaseModel):
     summary="What a step wrote",
     responses={
         **documented(404, 409, 503),
+        **UNCHANGED,
         200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _STREAM}}},
     },
 )
 def get_logs(
     request: Request,
+    response: Response,
     caller: Reads,
     id: Id,
     step: Annotated[Text, Query(description="The component.", examples=["train"])],
@@ -62,7 +64,9 @@ def get_logs(
     last_event_id: Annotated[Text | None, Header(description="Where a broken stream was.", examples=["1.40"])] = None,
 ) -> Any:
     """Lines with a number above ``after``, also while the step runs: ask again with the last number, or follow them: a
-    ``line`` event for each, over all attempts, then one ``end`` event with the step's state."""
+    ``line`` event for each, over all attempts, a ``state`` event when the execution moves, then one ``end`` event with the
+    step's state. A stream that stops without it is to be asked for again, with its last event's id. A page of an attempt that
+    has ended has a weak ETag."""
     execution = found(request, id)
     if step not in [one.name for one in execution.steps]:
         raise Problem(404, f"Execution {id} has no step {step!r}.")
@@ -72,35 +76,39 @@ def get_logs(
     if chosen is None and attempt is not None:
         raise Problem(404, f"Step {step!r} of execution {id} has no attempt {attempt}.")
     lines = read_lines(services_of(request), owner, chosen, after, limit)
-    return {
-        "execution": owner.id if chosen else None,
-        "attempt": chosen.number if chosen else None,
-        "items": [line_document(line) for line in lines],
-    }
+    page = Lines(
+        execution=owner.id if chosen else None,
+        attempt=chosen.number if chosen else None,
+        items=[Line(**line_document(line)) for line in lines],
+    )
+    return settled(request, response, page) if chosen and chosen.ended_at else page
 
 
 def _followed(
     request: Request, id: str, step: str, attempt: int | None, after: int, last_event: str | None
-) -> StreamingResponse:
+) -> Followed:
     """The chosen attempt's lines or, by default, those of whichever is the last."""
-    services, streams = services_of(request), request.app.state.streams
-    streams.refuse_when_full()
+    services = services_of(request)
+    streams: Streams = request.app.state.streams
+
+    def read() -> Execution | None:
+        with services.store.begin() as work:
+            return work.executions.get(id)
 
     def look(known: int, line: int) -> Look:
-        with services.store.begin() as work:
-            execution = work.executions.get(id)
+        execution = streams.executions.get(id, read)
         if execution is None:  # executions are not deleted; if they ever are, the stream ends
-            return Look((), known, "", True)
+            return Look((), known, "", True, {})
         run = execution.step(step)
         owner, chosen = attempt_of(services, execution, run, attempt)
         number = chosen.number if chosen else 0
         lines = read_lines(services, owner, chosen, line if number == known else 0, BATCH)
-        return Look(lines, number, run.state.value, run.state in FINAL)
+        return Look(lines, number, run.state.value, run.state in FINAL, standing_document(execution))
 
     known, line = resumed(last_event)
     if not known and after:
         known, line = look(0, 0).attempt, after
-    return StreamingResponse(streams.follow(look, known, line), media_type=MEDIA_TYPE, headers=HEADERS)
+    return Followed(streams, streams.follow(look, known, line))
 
 
 def attempt_of(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from service.domain.execution import Execution, State
+from service.domain.execution import FINAL, Execution, State
+from service.ports.backend import LogLine
 from service.web.api.documents import detailed_document, line_document
 from service.web.api.executions import Id, found
 from service.web.api.logs import attempt_of, read_lines
@@ -82,4 +85,11 @@ def _log(services: Services, one: Execution, step: str, attempt: int | None, aft
         "owner": owner.id if owner.id != one.id else "",
         "lines": [line_document(line) for line in lines],
         "next": lines[-1].number if len(lines) == _LINES else None,
+        "follow": "" if run.state in FINAL or attempt is not None else _stream(one.id, chosen, lines),
     }
+
+
+def _stream(id: str, step: str, lines: Sequence[LogLine]) -> str:
+    """Where the lines behind these come from, as they are written."""
+    query = {"step": step, "follow": "true", "after": lines[-1].number if lines else 0}
+    return f"/api/v1/executions/{quote(id)}/logs?{urlencode(query)}"
