@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from service.domain.command import Command, parse_command
 from service.domain.facts import FROM_FILE, INSTANTIATES, Doubt, Evidence, Import, Kind, PythonFacts
 from service.domain.links import Destination, follow
+from service.domain.modules import COMPILED, CYTHON, SUFFIXES, any_standard
 from service.domain.names import Entry, RepoPath
 from service.domain.tree import Tree
 
-# The order of CPython's FileFinder in one folder: packages, then modules; extensions, then source, then bytecode.
-_SUFFIXES = (".abi3.so", ".so", ".py", ".pyc")
-_COMPILED = (".so", ".pyc")
 _STARTUP = ("sitecustomize", "usercustomize")
 _DEEPEST_NAME = 100
-_CYTHON = ".pyx"
 _MOST_LOOKUPS = 200_000
 
 _Name = tuple[str, ...]
@@ -113,6 +110,7 @@ class _Search:
             roots = self._main(command.script)
         elif command.module is not None:
             self._run_module(command.module)
+        self._standard(roots)
         for word in command.arguments:
             at = self._as_program(word)
             if command.opaque and at is not None:
@@ -203,8 +201,8 @@ class _Search:
                 self._doubts.append(("refit.yaml", Doubt("its code reaches more than Refit follows", widen="all")))
                 break
             at = self._waiting.popleft()
-            if at.path.endswith((*_COMPILED, _CYTHON)):
-                what = "is compiled" if at.path.endswith(_COMPILED) else "is Cython"
+            if at.path.endswith((*COMPILED, CYTHON)):
+                what = "is compiled" if at.path.endswith(COMPILED) else "is Cython"
                 self._doubts.append((at.path, Doubt(f"{what}: what it imports cannot be seen", widen="python")))
             fact = self._evidence.fact(at.kind, self._found[at.path].oid) if at.kind else None
             if isinstance(fact, PythonFacts):
@@ -277,18 +275,38 @@ class _Search:
         for place in places:
             stem = posixpath.join(place, last)
             is_folder = self._is_folder(stem)  # recorded: a folder that appears may hold an __init__
-            for suffix in _SUFFIXES if is_folder else ():
+            for suffix in SUFFIXES if is_folder else ():
                 init = self._take(f"{stem}/__init__{suffix}", roots, name)
                 if init is not None:
                     self._inits[roots, name] = init
                     return (stem,)
-            if any(self._take(stem + suffix, roots, name[:-1]) is not None for suffix in _SUFFIXES):
+            if self._tagged(f"{stem}/__init__.so", roots, name):
+                return (stem,)
+            tagged = self._tagged(f"{stem}.so", roots, name[:-1])
+            if any(self._take(stem + suffix, roots, name[:-1]) is not None for suffix in SUFFIXES) or tagged:
                 return ()
-            self._take(stem + _CYTHON, roots, name[:-1])  # Cython source: counts, but wins over nothing
+            self._take(stem + CYTHON, roots, name[:-1])  # Cython source: counts, but wins over nothing
             if is_folder:
                 portions.append(stem)
         self._namespaces.update(portions)
         return tuple(portions)
+
+    def _tagged(self, path: RepoPath, roots: _Roots, package: _Name) -> bool:
+        """Take extension modules that are built for one interpreter: which one runs is not known here."""
+        folder = follow(posixpath.dirname(path), self._tree, self._evidence).path
+        name = posixpath.basename(path)
+        known = () if folder is None else self._tree.tagged.get(posixpath.join(folder, name), ())
+        return [self._take(one, roots, package) for one in known] != []
+
+    def _standard(self, roots: _Roots) -> None:
+        """A module of the repository that has a name of the standard library's is what every import of it gets, those of
+        the libraries too."""
+        for folder in dict.fromkeys(roots):
+            self._looked_up.add(any_standard(folder))
+            for name, path in self._tree.standard(folder):
+                self._import((folder,), (name,))
+                what = Doubt(f"takes the place of {name} of the standard library, for other libraries too")
+                self._doubts.append((path, what))
 
     def _script(self, at: _Reached, script: str) -> None:
         """A file that the code runs by a literal path: from the root, or beside the file that names it; if it is in both

@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 from service.domain.change import Change, FileChange
 from service.domain.facts import Evidence, Kind
+from service.domain.modules import also_known_as
 from service.domain.names import SUBMODULE, SYMLINK, RepoPath
 from service.domain.tree import parents
 
@@ -119,6 +120,8 @@ class _Layer:
                 found |= rows.python
             if path in rows.semantic and not means_the_same(file):
                 found |= rows.semantic[path]
+            for name in also_known_as(path):
+                found |= rows.semantic.get(name, _NONE)
             if file.kind != "modified":
                 found |= self._matching(path, evidence)
             for folder in parents(path):

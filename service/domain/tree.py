@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
+from service.domain.modules import STANDARD, untagged
 from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath
 
 _FLATTEN_AT = 2_000
@@ -22,6 +25,8 @@ class Tree:
         self._changed: Mapping[RepoPath, Entry | None] = {}
         self._new_folders: frozenset[RepoPath] = frozenset()
         self._links: frozenset[RepoPath] | None = None
+        self._standard: dict[RepoPath, tuple[tuple[str, RepoPath], ...]] = {}
+        self._tagged_paths: frozenset[RepoPath] | None = None
 
     def get(self, path: RepoPath) -> Entry | None:
         """The entry of a file, or ``None``: a folder has none."""
@@ -47,6 +52,28 @@ class Tree:
             self._links = frozenset(path for path, entry in self._files.items() if _is_link(entry))
         return self._links
 
+    @cached_property
+    def tagged(self) -> Mapping[RepoPath, tuple[RepoPath, ...]]:
+        """Extension modules with an interpreter's tag in their name, by the name without it."""
+        found: dict[RepoPath, tuple[RepoPath, ...]] = {}
+        for path in sorted(self._tagged()):
+            plain = untagged(path) or path
+            found[plain] = (*found.get(plain, ()), path)
+        return found
+
+    def standard(self, folder: RepoPath) -> tuple[tuple[str, RepoPath], ...]:
+        """Modules in a folder that have a name of the standard library's: the name, and the file."""
+        if folder not in self._standard:
+            stems = ((name, posixpath.join(folder, name)) for name in sorted(STANDARD))
+            files = ((name, f"{stem}{end}") for name, stem in stems for end in ("/__init__.py", ".py"))
+            self._standard[folder] = tuple((name, path) for name, path in files if self.get(path))
+        return self._standard[folder]
+
+    def _tagged(self) -> frozenset[RepoPath]:
+        if self._tagged_paths is None:
+            self._tagged_paths = frozenset(path for path in self._files if path.endswith(".so") and untagged(path))
+        return self._tagged_paths
+
     def apply(self, changes: Iterable[tuple[RepoPath, Entry | None]]) -> Tree:
         """The tree after ``changes`` (``None``: the file is gone)."""
         fresh = dict(changes)
@@ -66,6 +93,9 @@ class Tree:
             derived = Tree(files)
         derived._links = (self.links - fresh.keys()) | {
             path for path, entry in fresh.items() if entry and _is_link(entry)
+        }
+        derived._tagged_paths = (self._tagged() - fresh.keys()) | {
+            path for path, entry in fresh.items() if entry and path.endswith(".so") and untagged(path)
         }
         return derived
 

@@ -163,6 +163,46 @@ def test_cython_source_may_import_anything(judge: Judge) -> None:
     assert judge.runs({SCRIPT: "import a", "src/a.pyx": "import b", "src/b.py": ONE}, {"src/b.py": TWO})
 
 
+TAGGED = "src/a.cpython-311-x86_64-linux-gnu.so"
+
+
+@pytest.mark.parametrize(
+    ("code", "path"),
+    [
+        ("import a", TAGGED),
+        ("import a", "src/a.cpython-312-darwin.so"),
+        ("from pkg import a", "src/pkg/a.cpython-310-aarch64-linux-gnu.so"),
+        ("import a.b", "src/a/__init__.pypy310-pp73-x86_64-linux-gnu.so"),
+    ],
+)
+def test_an_extension_module_may_carry_its_interpreter_in_its_name(judge: Judge, code: str, path: str) -> None:
+    files = {SCRIPT: code, "src/pkg/__init__.py": "", path: b"1"}
+    assert judge.runs(files, {path: b"2"})
+    assert any("is compiled" in note for note in judge.notes(files))
+    assert judge.runs({SCRIPT: code, "src/pkg/__init__.py": "", "src/a.py": ""}, {path: b"1"})
+
+
+def test_an_extension_module_for_another_interpreter_hides_nothing(judge: Judge) -> None:
+    declared = single(SCRIPT, paths=("conf/**",))  # declared, so that compiled code widens nothing
+    files = {SCRIPT: "import a", TAGGED: b"1", "src/a.py": ONE, "src/b.cpython-311-x.so": b"1", "conf/a": ""}
+    assert judge.runs(files, {"src/a.py": TWO}, declared)
+    assert not judge.runs(files, {"src/b.cpython-311-x.so": b"2"}, declared)
+
+
+@pytest.mark.parametrize("path", ["src/random.py", "queue.py", "src/logging/__init__.py"])
+def test_a_module_with_a_standard_name_is_imported_by_others(judge: Judge, path: str) -> None:
+    files = {SCRIPT: "import numpy", path: ONE}
+    assert judge.runs({SCRIPT: "import numpy"}, {path: ONE})
+    assert judge.runs(files, {path: TWO})
+    assert not judge.runs(files, {path: ONE + "# why"})
+    assert any("takes the place of" in note for note in judge.notes(files))
+
+
+@pytest.mark.parametrize("path", ["lib/random.py", "src/pkg/random.py", "src/this.py", "src/os.py", "src/random/a.txt"])
+def test_a_standard_name_elsewhere_replaces_nothing(judge: Judge, path: str) -> None:
+    assert not judge.runs({SCRIPT: "import numpy", path: ONE}, {path: TWO})
+
+
 @pytest.mark.parametrize("command", ["python a.py --config-dir conf", "python a.py --config-dir=conf/", "a.py conf"])
 def test_a_folder_that_a_command_is_given_counts(judge: Judge, command: str) -> None:
     files = {"a.py": ONE, "conf/x.yaml": "a: 1", "other/x.yaml": "a: 1"}
