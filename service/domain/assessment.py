@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from service.domain.facts import VERSION, Doubt, Evidence
 from service.domain.inputs import Reading, read_environment, read_input
 from service.domain.links import follow
 from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath, shown
-from service.domain.parameters import Selected, select
+from service.domain.opened import Declared
+from service.domain.parameters import Selected, files_of, select
 from service.domain.pipeline import Component, Manifest, Pipeline, RepositoryInput, UpstreamInput, UriInput
 from service.domain.reach import IMPORTABLE, Index, Where, roots
 from service.domain.step_key import Part, PartKind, Parts, key_of
@@ -199,7 +201,7 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
     """Key parts of one component; see :class:`Assessed`."""
     extra, linked = _extra(pipeline, component, tree, evidence)
     chosen = select(component.params, tree, evidence)
-    closure = trace(component.run, extra, chosen.targets, tree, evidence)
+    closure = trace(component.run, extra, chosen.targets, tree, evidence, _declared(pipeline, component, chosen))
     environment = [read_environment(path, tree, evidence) for path in pipeline.environment]
     inputs = [
         (name, read_input(source.path, tree, evidence))
@@ -212,7 +214,7 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
     widened = _widest(doubts, declared=bool(extra))
     uris = [source.uri for _, source in component.inputs if isinstance(source, UriInput) and not is_pinned(source.uri)]
     parts = [Part(PartKind.ALGORITHM, "", VERSION), *_declaration(component, chosen)]
-    declared = {*extra, *(follow(path, tree, evidence).path for path in extra)}
+    declared = {*extra, *(follow(path, tree, evidence).path for path in extra), *closure.opened}
     parts += [
         Part(PartKind.PATH if path in declared else PartKind.SOURCE, path, value) for path, value in closure.files
     ]
@@ -237,9 +239,22 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
             *(reading.looked_up for _, reading in inputs),
         ),
         folders=closure.folders,
-        prefixes=(*linked, *(p for read in (*environment, *(r for _, r in inputs)) for p in read.prefixes)),
+        prefixes=(
+            *linked,
+            *closure.prefixes,
+            *(p for read in (*environment, *(r for _, r in inputs)) for p in read.prefixes),
+        ),
         widened=widened,
     )
+
+
+def _declared(pipeline: Pipeline, component: Component, chosen: Selected) -> Declared:
+    """What a component says of the files that its code opens: they count as declared, or are made by the pipeline."""
+    sources = [source.path for _, source in component.inputs if isinstance(source, RepositoryInput)]
+    made = [one.metrics for one in pipeline.components if one.metrics]
+    paths = frozenset(map(posixpath.normpath, (*sources, *made, *pipeline.environment))) | files_of(component.params)
+    given = (*(name for name, _ in component.inputs), *component.products, *(name for name, _ in chosen.flags))
+    return Declared(paths, frozenset(given))
 
 
 def is_pinned(uri: str) -> bool:

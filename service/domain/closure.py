@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.domain.command import Command, parse_command
-from service.domain.facts import FROM_FILE, INSTANTIATES, Doubt, Evidence, Import, Kind, PythonFacts
+from service.domain.facts import INSTANTIATES, Doubt, Evidence, Import, Kind, PythonFacts, Read
 from service.domain.links import Destination, follow
 from service.domain.modules import COMPILED, CYTHON, SUFFIXES, any_standard
 from service.domain.names import Entry, RepoPath
+from service.domain.opened import Declared, below, folder_of, places
 from service.domain.tree import Tree
 
 _STARTUP = ("sitecustomize", "usercustomize")
@@ -35,7 +36,8 @@ class Closure:
 
     ``looked_up`` holds every file path asked and ``folders`` every folder whose existence was asked. ``by_bytes`` are the
     files that count by their OID whatever they are. ``namespaces`` are the folders that an import takes for a package
-    although no file makes them one: while they are there, it succeeds.
+    although no file makes them one: while they are there, it succeeds. ``opened`` are files that the code opens by a
+    literal path, ``prefixes`` whole folders that it reads.
     """
 
     files: tuple[tuple[RepoPath, str], ...]
@@ -44,13 +46,22 @@ class Closure:
     folders: frozenset[RepoPath]
     by_bytes: frozenset[RepoPath] = frozenset()
     namespaces: frozenset[RepoPath] = frozenset()
+    opened: frozenset[RepoPath] = frozenset()
+    prefixes: frozenset[str] = frozenset()
 
 
-def trace(command: str, extra: Sequence[RepoPath], targets: Sequence[str], tree: Tree, evidence: Evidence) -> Closure:
+def trace(
+    command: str,
+    extra: Sequence[RepoPath],
+    targets: Sequence[str],
+    tree: Tree,
+    evidence: Evidence,
+    declared: Declared | None = None,
+) -> Closure:
     """The closure of ``command`` as the runner executes it: in the repository's root, with the root and then ``src`` on
     ``PYTHONPATH``. ``extra`` files count besides (with their imports), ``targets`` are dotted names that are imported.
     """
-    search = _Search(tree, evidence)
+    search = _Search(tree, evidence, declared or Declared())
     roots = search.start(parse_command(command))
     for path in extra:
         search.include(path, roots)
@@ -81,7 +92,10 @@ class _Reached:
 class _Search:
     """One walk, breadth first."""
 
-    def __init__(self, tree: Tree, evidence: Evidence) -> None:
+    def __init__(self, tree: Tree, evidence: Evidence, declared: Declared) -> None:
+        self._declared = declared
+        self._opened: set[RepoPath] = set()
+        self._prefixes: set[str] = set()
         self._tree = tree
         self._evidence = evidence
         self._found: dict[RepoPath, Entry] = {}
@@ -212,6 +226,8 @@ class _Search:
                     self._follow_import(at, one)
                 for script in fact.scripts:
                     self._script(at, script)
+                for read in fact.reads:
+                    self._read(at, read)
 
     def _is_answered(self, doubt: Doubt) -> bool:
         """What Hydra instantiates is known where the declared parameters name it."""
@@ -312,12 +328,37 @@ class _Search:
         """A file that the code runs by a literal path: from the root, or beside the file that names it; if it is in both
         places, either may be meant. It may be run in place (``runpy``, ``exec``) or as a program with a ``sys.path`` of
         its own: both count."""
-        paths = dict.fromkeys(posixpath.normpath(path) for path in _places(at.path, script))
+        paths = dict.fromkeys(posixpath.normpath(path) for path in places(at.path, script))
         found = [path for path in paths if self.include(path, at.roots) is not None]
         for path in found:
             self._as_program(path)
         if not found:
             self._doubts.append((at.path, Doubt(f"runs {script}, which is not where it is looked for", widen="python")))
+
+    def _read(self, at: _Reached, read: Read) -> None:
+        """A file or folder that the code opens by a literal path; what is declared counts as it is declared."""
+        if read.flag in self._declared.options:
+            return
+        if read.package:
+            folders = self._import(at.roots, tuple(read.package.split(".")))
+            paths = [posixpath.normpath(posixpath.join(folder, read.path)) for folder in folders]
+        else:
+            paths = [posixpath.normpath(places(at.path, read.path)[0])]
+        for path in paths:
+            for one in self._below(path) if read.folder else (path,):
+                found = self.include(one, at.roots) if one not in self._declared.paths else None
+                if found is not None:
+                    self._opened.add(found)
+                    self._raw.add(found)
+
+    def _below(self, path: RepoPath) -> list[RepoPath]:
+        place = self._follow(folder_of(path)).path
+        if place is None or not self._is_folder(folder_of(path)):
+            return []
+        start, found = below(path, place, self._tree, self._evidence, self._declared)
+        if start or folder_of(path) != path:
+            self._prefixes.add(start)
+        return found
 
     # the answer -------------------------------------------------------------------------------------------------------
 
@@ -337,14 +378,9 @@ class _Search:
             frozenset(self._folders),
             frozenset(self._raw),
             frozenset(self._namespaces),
+            frozenset(self._opened),
+            frozenset(self._prefixes),
         )
-
-
-def _places(source: RepoPath, path: str) -> tuple[RepoPath, ...]:
-    """Where a path in a file's code may lead: on from the file itself, or from the root and from beside the file."""
-    if path.startswith(FROM_FILE):
-        return (posixpath.join(source, path.removeprefix(FROM_FILE)),)
-    return (path, posixpath.join(posixpath.dirname(source), path))
 
 
 def _climb(package: _Name, levels: int) -> _Name | None:

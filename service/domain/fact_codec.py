@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from service.domain.facts import Doubt, Fact, Import, Leaf, PythonFacts, TextFacts, ValuesFacts
+from service.domain.facts import Doubt, Fact, Import, Leaf, PythonFacts, Read, TextFacts, ValuesFacts
 
 _NAMES = {PythonFacts: "python", ValuesFacts: "values", TextFacts: "text"}
 
@@ -23,7 +23,8 @@ def from_json(value: dict[str, Any]) -> Fact:
         case "python":
             imports = tuple(Import(i["module"], tuple(i["names"]), i["level"]) for i in rest.pop("imports"))
             exports, scripts = tuple(rest.pop("exports")), tuple(rest.pop("scripts"))
-            return PythonFacts(**rest, imports=imports, exports=exports, scripts=scripts, doubts=doubts)
+            reads = tuple(Read(**read) for read in rest.pop("reads", ()))
+            return PythonFacts(**rest, imports=imports, exports=exports, scripts=scripts, reads=reads, doubts=doubts)
         case "values":
             leaves = tuple(Leaf(tuple(leaf["path"]), leaf["text"], leaf["reading"]) for leaf in rest["leaves"])
             targets = tuple((tuple(path), name) for path, name in rest["targets"])

@@ -57,13 +57,25 @@ class Import:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """A file that code opens by a literal path, as ``scripts`` write it; with ``folder`` all files below a folder, or those
+    that a glob matches. ``package``: the path starts there. ``flag``: only if this option of its command line is not given.
+    """
+
+    path: str
+    package: str = ""
+    flag: str = ""
+    folder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PythonFacts:
     """A Python file or notebook: two semantic hashes (docstrings kept, docstrings blanked) and what it may import.
 
-    ``reads_docstrings``: something in it can observe a docstring. ``exports``: ``__all__`` as far as it is literal, with
-    ``*`` if it is computed.
-    ``scripts``: literal paths of Python files that it runs or executes; one that starts with ``__file__`` leads on from
-    the file itself. ``reads_source``: something in it can observe source text. ``doubts``: see :class:`Doubt`.
+    ``reads_docstrings``: something in it can observe a docstring; ``reads_source``: source text. ``exports``: ``__all__`` as
+    far as it is literal, with ``*`` if it is computed. ``scripts``: literal paths of Python files that it runs or executes;
+    one that starts with ``__file__`` leads on from the file itself. ``reads``: see :class:`Read`. ``doubts``: see
+    :class:`Doubt`.
     """
 
     kept: str
@@ -74,6 +86,7 @@ class PythonFacts:
     reads_docstrings: bool = False
     doubts: tuple[Doubt, ...] = ()
     reads_source: bool = False
+    reads: tuple[Read, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,12 @@ def select(params: Sequence[str], tree: Tree, evidence: Evidence) -> Selected:
     )
 
 
+def files_of(params: Sequence[str]) -> frozenset[RepoPath]:
+    """The files that the ``params:`` entries name."""
+    split = (entry.rpartition(":") for entry in params)
+    return frozenset(posixpath.normpath(file) if separator else DEFAULT_FILE for file, separator, _ in split)
+
+
 @dataclass
 class _Selection:
     """The answer under construction."""

@@ -1,7 +1,7 @@
 """Owns expressions → the literal paths that they are; refuses whatever a program would have to compute.
 
 A path from the repository's root is written as it is. One from the file itself starts with ``__file__``:
-``Path(__file__).parent / "a.txt"`` is ``__file__/../a.txt``.
+``Path(__file__).parent / "a.txt"`` is ``__file__/../a.txt``; one from a package with ``__package__:`` and its name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 _CLASSES = frozenset({"Path", "PurePath", "PosixPath", "PurePosixPath"})
 _SAME = frozenset({"resolve", "absolute", "abspath", "realpath", "normpath", "fspath", "str", "expanduser", "as_posix"})
 _DEEPEST = 50
+FROM_PACKAGE = "__package__:"
 
 
 def literal_path(node: ast.AST, known: Mapping[str, ast.expr] | None = None, depth: int = 0) -> str | None:
@@ -26,6 +27,10 @@ def literal_path(node: ast.AST, known: Mapping[str, ast.expr] | None = None, dep
     match node:
         case ast.Constant(value=str(text)):
             return text
+        case ast.Call(
+            func=ast.Name(id="files") | ast.Attribute(attr="files"), args=[ast.Name(id="__package__" | "__name__")]
+        ):
+            return "__file__/.."
         case ast.Name(id="__file__"):
             return "__file__"
         case ast.Name(id=name) if known and name in known:
@@ -57,6 +62,8 @@ def _call(func: ast.expr, arguments: list[str | None], inner: Callable[[ast.AST]
         if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Constant):
             return None
         return _joined([of, *arguments] if name == "joinpath" else arguments)
+    if name == "files" and len(arguments) == 1:
+        return None if arguments[0] is None else f"{FROM_PACKAGE}{arguments[0]}/"
     if name == "dirname" and len(arguments) == 1:
         return _joined([arguments[0], ".."])
     if name in _SAME:

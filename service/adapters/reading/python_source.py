@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from service.adapters.reading.newer_python import meaning, read_imports
 from service.adapters.reading.python_names import DOC_NAMES, SOURCE_NAMES, shows_docstrings
+from service.adapters.reading.python_reads import read_paths
 from service.adapters.reading.python_walk import COMPUTED, Walk
 from service.domain.facts import Doubt, Import, PythonFacts
 
@@ -32,6 +33,7 @@ def read_python(source: bytes) -> PythonFacts:
             warnings.simplefilter("ignore")  # invalid escapes and the like are the user's business
             tree = ast.parse(source)
         reading = Walk(tree)
+        reads = tuple(read_paths(tree))
         magic = tuple(_magic_comments(source))
         kept = _hash(ast.dump(tree), *magic)
         _blank_docstrings(tree)
@@ -46,6 +48,7 @@ def read_python(source: bytes) -> PythonFacts:
         scripts=tuple(dict.fromkeys(reading.scripts)),
         reads_docstrings=reading.reads_docstrings,
         reads_source=reading.reads_source,
+        reads=reads,
         doubts=tuple(dict.fromkeys(reading.doubts)),
     )
 
