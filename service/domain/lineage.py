@@ -71,6 +71,24 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where every pipeline stands at a commit that was planned for a ref. ``executions`` maps each pipeline to the
+    execution that speaks for it: one of this planning's own (``fresh``), or, for a pipeline that the commit leaves alone,
+    the earlier success that goes on standing. ``marks``: see ``Assessment.marks``; kept for a ref's newest standing only.
+    """
+
+    id: str
+    repository: str
+    ref: str
+    commit: str
+    trigger: str
+    at: datetime
+    executions: Mapping[str, str]
+    fresh: frozenset[str]
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelEvent:
     """A model version got this status: through whom, when, and why."""
 

@@ -6,6 +6,7 @@ asked for it become durable together or not at all.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,6 +16,7 @@ from service.domain.errors import Refused
 from service.domain.execution import FINAL, RERUN, Execution, State, begin
 from service.domain.facts import VERSION
 from service.domain.impact import Findings
+from service.domain.lineage import Standing
 from service.domain.names import is_zero, short
 from service.domain.pipeline import Pipeline, UpstreamInput
 from service.domain.plan import History, Plan, Result, full_key, make_plan
@@ -22,7 +24,7 @@ from service.domain.step_key import PartKind
 from service.ports.backend import Backend
 from service.ports.clock import Clock
 from service.ports.git_host import Commit, GitHost, Repository
-from service.ports.store import AlreadyThere, Store, Work
+from service.ports.store import Store, Work
 
 
 class Assess(Protocol):
@@ -59,16 +61,23 @@ class Request:
     forced: tuple[str, ...] = ()
     supersedes: bool = True
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it says where the whole ref stands, rather than running some of it again."""
+        return self.supersedes and not self.pipelines and not self.forced
+
 
 @dataclass(frozen=True)
 class Scheduler:
-    """Plans commits and stores their executions."""
+    """Plans commits and stores their executions. Up to ``spelled_out`` pipelines that a commit leaves alone get an
+    execution of their own all the same, in which everything is reused: see docs/decisions/0050."""
 
     store: Store
     hosts: GitHost
     assess: Assess
     backends: Mapping[str, Backend]
     clock: Clock
+    spelled_out: int = 20
 
     def findings(self, request: Request) -> Findings:
         """What the request's commit changes; ``Refused`` with a reason for its author."""
@@ -76,52 +85,100 @@ class Scheduler:
         found = self.assess.findings(
             request.repository, repository, request.commit.sha, request.base, manifest_at=request.manifest_at
         )
-        for pipeline in found.after.manifest.pipelines:
-            with self.store.begin() as work:
-                baseline = self._baseline(work, request, pipeline)
-            self._migrate_keys(request.repository, baseline, pipeline)
+        with self.store.begin() as work:
+            pipelines, _ = self._divided(work, request, found)
+            baselines = self._baselines(work, request, pipelines)
+        for pipeline in pipelines:
+            self._migrate_keys(request.repository, baselines.get(pipeline.name, {}), pipeline)
         return found
 
     def plans(self, work: Work, request: Request, findings: Findings) -> list[Plan]:
         """One plan for each pipeline of the head, against everything the store knows; stores nothing."""
-        wanted = [p for p in findings.after.manifest.pipelines if not request.pipelines or p.name in request.pipelines]
-        plans = []
-        for pipeline in wanted:
-            baseline = self._baseline(work, request, pipeline)
-            assessed = [findings.after.components[pipeline.name, component.name] for component in pipeline.components]
-            static_keys = {one.ingredients.static_key for one in assessed}
-            history = self.history(work, pipeline, static_keys, baseline)
-            plans.append(
-                make_plan(
-                    pipeline,
-                    findings.after,
-                    history,
-                    base=request.base,
-                    head=request.commit.sha,
-                    before=findings.before,
-                    forced=request.forced,
-                )
-            )
-        return plans
+        return self._plans(work, request, findings, _wanted(request, findings))
 
     def store_plans(self, work: Work, request: Request, findings: Findings) -> list[Execution]:
-        """An execution for each plan; older live executions of the same ref and pipeline are superseded."""
-        executions: list[Execution] = []
-        for plan in self.plans(work, request, findings):
-            execution = self._execution(request, plan, self.clock.new_id(after=work.executions.newest()))
-            try:
-                work.executions.add(execution)
-            except AlreadyThere as known:
-                existing = work.executions.get(known.id)
-                executions += [existing] if existing else []
-                continue
-            if request.supersedes:
-                for older in work.executions.live(request.repository, request.ref, plan.pipeline.name):
-                    if older.id != execution.id:
-                        work.executions.mark(older.id, superseded_by=execution.id)
-            work.notices.enqueue(execution.id)
-            executions.append(execution)
+        """An execution for each pipeline, but for those of many that the commit leaves alone; older live executions of the
+        same ref and pipeline are superseded, and what now stands for each pipeline is noted."""
+        pipelines, standing = self._divided(work, request, findings)
+        newest = work.executions.newest()
+        made = [
+            self._execution(request, plan, self.clock.new_id(after=newest))
+            for plan in self._plans(work, request, findings, pipelines)
+        ]
+        existing = work.executions.add_all(made)
+        fresh = [execution for execution in made if execution.id not in existing]
+        if request.supersedes:
+            work.executions.supersede(fresh)
+        work.notices.enqueue_all([execution.id for execution in fresh])
+        known = (work.executions.get(existing.get(one.id, one.id)) if one.id in existing else one for one in made)
+        executions = [execution for execution in known if execution is not None]
+        if request.is_whole:
+            own = {execution.pipeline.name: execution.id for execution in executions}
+            work.standings.add(
+                Standing(
+                    id=self.clock.new_id(after=newest),
+                    repository=request.repository,
+                    ref=request.ref,
+                    commit=request.commit.sha,
+                    trigger=request.trigger,
+                    at=self.clock.now(),
+                    executions={**standing, **own},
+                    fresh=frozenset(own),
+                    marks={name: mark for name, mark in findings.after.marks.items() if mark},
+                )
+            )
         return executions
+
+    def _divided(self, work: Work, request: Request, findings: Findings) -> tuple[list[Pipeline], Mapping[str, str]]:
+        """Pipelines to plan; and, for those that are not worth an execution of their own, the one that goes on standing
+        for them: a push to a thousand pipelines must not leave 999 executions in which nothing happened."""
+        wanted = _wanted(request, findings)
+        standing = self._left_alone(work, request, findings) if request.is_whole else {}
+        if len(standing) <= self.spelled_out:
+            return wanted, {}
+        return [pipeline for pipeline in wanted if pipeline.name not in standing], standing
+
+    def _left_alone(self, work: Work, request: Request, findings: Findings) -> dict[str, str]:
+        """Pipeline → its execution on the ref, else on the base ref, that succeeded with this very definition and with
+        these very static keys: a plan would find nothing to run, and its gates would say the same again."""
+        marks = findings.after.marks
+        found: dict[str, str] = {}
+        for ref in dict.fromkeys(ref for ref in (request.ref, request.base_ref) if ref):
+            known = work.standings.newest(request.repository, ref) if len(found) < len(marks) else None
+            if known is None:
+                continue
+            same = {
+                pipeline: known.executions[pipeline]
+                for pipeline, mark in marks.items()
+                if pipeline not in found and known.marks.get(pipeline) == mark
+            }
+            unsure = {execution for pipeline, execution in same.items() if pipeline in known.fresh}
+            unsure -= work.executions.succeeded(unsure)
+            found |= {pipeline: execution for pipeline, execution in same.items() if execution not in unsure}
+        return found
+
+    def _plans(self, work: Work, request: Request, findings: Findings, pipelines: Sequence[Pipeline]) -> list[Plan]:
+        baselines = self._baselines(work, request, pipelines)
+        static_keys = {
+            pipeline.name: {
+                findings.after.components[pipeline.name, component.name].ingredients.static_key
+                for component in pipeline.components
+            }
+            for pipeline in pipelines
+        }
+        histories = self._histories(work, pipelines, static_keys, baselines)
+        return [
+            make_plan(
+                pipeline,
+                findings.after,
+                histories[pipeline.name],
+                base=request.base,
+                head=request.commit.sha,
+                before=findings.before,
+                forced=request.forced,
+            )
+            for pipeline in pipelines
+        ]
 
     def rerun(self, id: str, by: str, components: Sequence[str] = ()) -> Execution:
         """A new execution of the same pipeline at the same commit. ``components`` run whatever the past; without any,
@@ -157,32 +214,71 @@ class Scheduler:
             raise Refused(f"rerunning {id}: refit.yaml at {short(old.commit)} no longer declares {old.pipeline.name}")
         return made[0]
 
-    def history(
+    def history(self, work: Work, execution: Execution) -> History:
+        """What planning may know of an execution's static keys now."""
+        pipeline = execution.pipeline
+        names = {pipeline.name: [component.name for component in pipeline.components]}
+        baselines = work.lineage.baselines(execution.repository, names, [execution.ref])
+        static_keys = {pipeline.name: {step.static_key for step in execution.steps}}
+        return self._histories(work, [pipeline], static_keys, baselines, besides=execution.id)[pipeline.name]
+
+    def _histories(
         self,
         work: Work,
-        pipeline: Pipeline,
-        static_keys: Collection[str],
-        baseline: Mapping[str, Result],
+        pipelines: Sequence[Pipeline],
+        static_keys: Mapping[str, Collection[str]],
+        baselines: Mapping[str, Mapping[str, Result]],
         *,
         besides: str = "",
-    ) -> History:
-        """What planning may know of these static keys: results, each marked by whether its outputs are still there, and
-        what failed or is in flight (but not in the execution ``besides``)."""
-        results = work.lineage.with_static_keys(static_keys)
-        digests = sorted({digest for result in results for digest in result.outputs.values()})
-        backend = self.backends.get(pipeline.backend)
-        held = set(backend.holds(digests)) if backend and digests else set()
-        return History(
-            tuple(replace(result, available=set(result.outputs.values()) <= held) for result in results),
-            baseline,
-            work.executions.failed(static_keys),
-            work.executions.in_flight(static_keys, besides=besides),
-        )
+    ) -> dict[str, History]:
+        """What planning may know of these static keys, for each pipeline: results, each marked by whether its outputs are
+        still there, and what failed or is in flight (but not in the execution ``besides``)."""
+        every = {key for keys in static_keys.values() for key in keys}
+        results: dict[str, list[Result]] = defaultdict(list)
+        for result in work.lineage.with_static_keys(every):
+            results[result.static_key].append(result)
+        failed, in_flight = work.executions.failed(every), work.executions.in_flight(every, besides=besides)
+        held = self._held(pipelines, static_keys, results)
+        return {
+            pipeline.name: History(
+                tuple(
+                    replace(result, available=set(result.outputs.values()) <= held[pipeline.backend])
+                    for key in sorted(static_keys[pipeline.name])
+                    for result in results.get(key, ())
+                ),
+                baselines.get(pipeline.name, {}),
+                failed,
+                in_flight,
+            )
+            for pipeline in pipelines
+        }
 
-    def _baseline(self, work: Work, request: Request, pipeline: Pipeline) -> Mapping[str, Result]:
+    def _held(
+        self,
+        pipelines: Sequence[Pipeline],
+        static_keys: Mapping[str, Collection[str]],
+        results: Mapping[str, Sequence[Result]],
+    ) -> dict[str, frozenset[str]]:
+        """Backend → which outputs of these results it still has."""
+        digests: dict[str, set[str]] = defaultdict(set)
+        for pipeline in pipelines:
+            for key in static_keys[pipeline.name]:
+                for result in results.get(key, ()):
+                    digests[pipeline.backend].update(result.outputs.values())
+        found: dict[str, frozenset[str]] = {pipeline.backend: frozenset() for pipeline in pipelines}
+        for name, wanted in digests.items():
+            if wanted and name in self.backends:
+                found[name] = self.backends[name].holds(sorted(wanted))
+        return found
+
+    def _baselines(
+        self, work: Work, request: Request, pipelines: Sequence[Pipeline]
+    ) -> Mapping[str, Mapping[str, Result]]:
         """For each component, the last success to explain against: this ref's, else the base ref's, else any."""
-        refs = [ref for ref in (request.ref, request.base_ref) if ref]
-        return work.lineage.baseline(request.repository, pipeline.name, refs)
+        names = {pipeline.name: [component.name for component in pipeline.components] for pipeline in pipelines}
+        return work.lineage.baselines(
+            request.repository, names, [ref for ref in (request.ref, request.base_ref) if ref]
+        )
 
     def _migrate_keys(self, name: str, baseline: Mapping[str, Result], pipeline: Pipeline) -> None:
         """A new version of the algorithm must not retrain everything: give each result that it would orphan today's
@@ -231,6 +327,11 @@ class Scheduler:
         )
 
 
+def _wanted(request: Request, findings: Findings) -> list[Pipeline]:
+    pipelines = findings.after.manifest.pipelines
+    return [pipeline for pipeline in pipelines if not request.pipelines or pipeline.name in request.pipelines]
+
+
 def _targets(request: Request) -> tuple[str, ...]:
     refs = (request.base_ref,) if request.pull_request is not None else (request.ref, request.base_ref)
     return tuple(dict.fromkeys(ref for ref in refs if ref))
@@ -247,8 +348,8 @@ def readable_base(repository: Repository, *candidates: str) -> str | None:
     return None
 
 
-def describe(made: Sequence[Execution], commit: str) -> str:
-    """What became of a delivery, in one sentence."""
-    if not made:
-        return f"{short(commit)}: refit.yaml declares no pipeline"
-    return f"{short(commit)}: " + ", ".join(f"{e.pipeline.name} → {e.id}" for e in made)
+def describe(made: Sequence[Execution], commit: str, left_alone: int = 0) -> str:
+    """What became of a delivery, in one sentence. ``left_alone``: pipelines whose last success goes on standing."""
+    told = [f"{execution.pipeline.name} → {execution.id}" for execution in made]
+    told += [f"{left_alone} pipelines as before"] if left_alone else []
+    return f"{short(commit)}: {', '.join(told) or 'refit.yaml declares no pipeline'}"

@@ -15,11 +15,10 @@ from typing import Generic, Protocol, TypeVar
 
 from service.domain.delivery import Delivery
 from service.domain.execution import Execution, Status
-from service.domain.facts import Fact, Request
-from service.domain.lineage import Measurement, ModelVersion, Promotion, ResultRecord
+from service.domain.lineage import Measurement, Promotion, ResultRecord
 from service.domain.plan import Result
-from service.domain.tokens import Token
 from service.ports.answers import Answers
+from service.ports.memory import Facts, Models, Standings, Tokens
 
 
 class Queue(StrEnum):
@@ -125,6 +124,18 @@ class Executions(Protocol):
         ``AlreadyThere`` naming the existing id."""
         ...
 
+    def add_all(self, executions: Sequence[Execution]) -> Mapping[str, str]:
+        """Store each with its job due now; for those that are there already, their id → the existing one's."""
+        ...
+
+    def supersede(self, newer: Sequence[Execution]) -> None:
+        """Mark every older live execution of the same repository, ref and pipeline as superseded."""
+        ...
+
+    def succeeded(self, ids: Collection[str]) -> frozenset[str]:
+        """Those that have ended well, gates included."""
+        ...
+
     def get(self, id: str) -> Execution | None: ...
 
     def save(self, execution: Execution, lease: Lease | None = None) -> None:
@@ -148,8 +159,12 @@ class Executions(Protocol):
         """The newest execution of a ref that succeeded, gates included, and is not ``besides``."""
         ...
 
+    def tip(self, repository: str, ref: str) -> str:
+        """The commit of a ref that was planned last, reruns aside; ``""`` if none was."""
+        ...
+
     def tips(self, repository: str) -> Mapping[str, str]:
-        """Every ref that was ever planned → the commit of its newest execution that is no rerun."""
+        """Every ref that was ever planned → the commit that was planned last, reruns aside."""
         ...
 
     def page(self, filter: ExecutionFilter, cursor: str | None = None, limit: int = 50) -> Page[Execution]: ...
@@ -207,6 +222,14 @@ class Lineage(Protocol):
 
     def get(self, id: str) -> ResultRecord | None: ...
 
+    def records(self, ids: Iterable[str]) -> Sequence[ResultRecord]:
+        """Those that exist, in the order asked, each once."""
+        ...
+
+    def of_executions(self, executions: Collection[str], limit: int) -> Sequence[ResultRecord]:
+        """What these executions made or took over, newest first."""
+        ...
+
     def with_static_keys(self, keys: Collection[str]) -> Sequence[Result]:
         """Results whose own or aliased static key is among ``keys``, newest first (an alias's key and static key)."""
         ...
@@ -215,9 +238,11 @@ class Lineage(Protocol):
         """Another key for a result: what today's algorithm computes where an older one ran."""
         ...
 
-    def baseline(self, repository: str, pipeline: str, refs: Sequence[str]) -> Mapping[str, Result]:
-        """For each component its newest success or promotion on the first of ``refs`` that has one, else anywhere in
-        the repository."""
+    def baselines(
+        self, repository: str, components: Mapping[str, Sequence[str]], refs: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Result]]:
+        """For each of these components of each pipeline, its newest success or promotion on the first of ``refs`` that has
+        one, else anywhere in the repository. Pipelines without any are left out."""
         ...
 
     def page(self, filter: ResultFilter, cursor: str | None = None, limit: int = 50) -> Page[ResultRecord]: ...
@@ -236,20 +261,6 @@ class Lineage(Protocol):
 
     def metrics(self) -> Sequence[tuple[str, str, str, str]]:
         """(repository, pipeline, component, metric) of everything ever measured, in order of these names."""
-        ...
-
-
-class Models(Protocol):
-    def register(self, model: ModelVersion, by: str, why: str) -> ModelVersion:
-        """Store with the next version number and its first event; idempotent by (name, execution)."""
-        ...
-
-    def all(self, name: str = "", digest: str = "") -> Sequence[ModelVersion]:
-        """Versions with their events, by name, newest first."""
-        ...
-
-    def settle(self, model: ModelVersion, status: str, by: str, why: str) -> ModelVersion | None:
-        """Give a version another status, and record who and why; ``None`` if its status is no longer ``model``'s."""
         ...
 
 
@@ -307,29 +318,13 @@ class Jobs(Protocol):
         ...
 
 
-class Facts(Protocol):
-    def get(self, requests: Collection[Request], version: str) -> Mapping[Request, Fact]: ...
-
-    def put(self, facts: Iterable[tuple[Request, Fact]], version: str) -> None: ...
-
-
-class Tokens(Protocol):
-    def add(self, token: Token) -> None: ...
-
-    def find(self, digest: str) -> Token | None: ...
-
-    def list(self) -> Sequence[Token]: ...
-
-    def revoke(self, id: str) -> bool: ...
-
-    def used(self, id: str) -> None:
-        """Note that it was used now."""
-        ...
-
-
 class Notices(Protocol):
     def enqueue(self, execution: str) -> None:
         """Announce this execution as it stands when the announcer gets to it; coalesces with one that waits."""
+        ...
+
+    def enqueue_all(self, executions: Sequence[str]) -> None:
+        """The same for executions that were stored just now."""
         ...
 
 
@@ -344,6 +339,9 @@ class Work(Protocol):
 
     @property
     def lineage(self) -> Lineage: ...
+
+    @property
+    def standings(self) -> Standings: ...
 
     @property
     def models(self) -> Models: ...

@@ -76,10 +76,13 @@ class Handlers:
             raise Retry(f"{event.branch} does not show {short(event.after)} yet")
         with self.store.begin() as work:
             previous = work.executions.planned(event.repository, event.ref)
-        if previous is not None and previous.commit == head and not previous.is_stopping:
-            return self._settle(lease, f"{event.branch} is at {short(head)}, planned already as {previous.id}")
+            tip = work.executions.tip(event.repository, event.ref)
+        stopping = previous is not None and previous.commit == head and previous.is_stopping
+        if tip == head and not stopping:
+            known = f" as {previous.id}" if previous is not None and previous.commit == head else ""
+            return self._settle(lease, f"{event.branch} is at {short(head)}, planned already{known}")
         default = f"refs/heads/{event.default_branch}" if event.default_branch else ""
-        base = schedule.readable_base(repository, previous.commit if previous else "", event.before)
+        base = schedule.readable_base(repository, tip, event.before)
         if base is None and default in heads and default != event.ref:  # a new branch: compare with where it left
             base = repository.merge_base(heads[default], head)
         request = schedule.Request(
@@ -131,7 +134,10 @@ class Handlers:
             return self._settle(lease, f"refit.yaml does not trigger on {kind} to {branch}")
         with self.store.begin() as work:
             made = self.scheduler.store_plans(work, request, findings)
-            work.deliveries.settle(lease, schedule.describe(made, request.commit.sha), [e.id for e in made])
+            standing = work.standings.newest(request.repository, request.ref)
+            left_alone = len(standing.executions) - len(standing.fresh) if standing else 0
+            outcome = schedule.describe(made, request.commit.sha, left_alone)
+            work.deliveries.settle(lease, outcome, [execution.id for execution in made])
         return None
 
     # executions ------------------------------------------------------------------------------------------------------
@@ -150,9 +156,7 @@ class Handlers:
         )
 
     def _history(self, work: Work, execution: Execution) -> History:
-        static_keys = {step.static_key for step in execution.steps}
-        baseline = work.lineage.baseline(execution.repository, execution.pipeline.name, [execution.ref])
-        return self.scheduler.history(work, execution.pipeline, static_keys, baseline, besides=execution.id)
+        return self.scheduler.history(work, execution)
 
     def _conclude(self, work: Work, execution: Execution, action: Record | Promote) -> None:
         match action:

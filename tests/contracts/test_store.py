@@ -416,7 +416,12 @@ def test_the_baseline_is_the_newest_on_the_ref_else_on_the_next_else_anywhere(st
 
     def baseline(*refs: str) -> dict[str, str]:
         with store.begin() as work:
-            return {name: r.id for name, r in work.lineage.baseline("acme/diamonds", "diamonds", refs).items()}
+            return {
+                name: r.id
+                for name, r in work.lineage.baselines("acme/diamonds", {"diamonds": ["preprocess", "train"]}, refs)[
+                    "diamonds"
+                ].items()
+            }
 
     assert baseline("refs/heads/main") == {"preprocess": "main-new", "train": "only"}
     assert baseline("refs/heads/new", "refs/heads/side") == {"preprocess": "side", "train": "only"}

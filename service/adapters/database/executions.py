@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, exists, func, insert, or_, select, true, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from service.adapters.database import tables
-from service.adapters.database.documents import (
-    certain,
-    dumps,
-    ingredients_of,
-    ingredients_text,
-    loads,
-    moment,
-    pipeline_of,
-    pipeline_text,
-    reasons_of,
-    reasons_text,
-    seconds,
+from service.adapters.database.among import among
+from service.adapters.database.documents import ingredients_of, reasons_of, seconds
+from service.adapters.database.execution_rows import (
+    attempt_of,
+    attempt_values,
+    execution_of,
+    execution_values,
+    step_rows,
+    verdict_values,
 )
 from service.adapters.database.jobs import announce_work, clock
 from service.adapters.database.lineage import Lineage
 from service.adapters.database.paging import before, cursor_of
-from service.adapters.database.upsert import insert_new, insert_or_update
-from service.domain.execution import RERUN, Attempt, Execution, Seen, State, Status, StepRun
+from service.adapters.database.upsert import insert_all_new, insert_new, insert_or_update
+from service.domain.execution import RERUN, Attempt, Execution, State, Status, StepRun
 from service.domain.gates import Verdict
 from service.domain.names import shown
 from service.domain.plan import Decision
 from service.ports.store import AlreadyThere, ExecutionFilter, Lease, LeaseLost, Page
 
 _E, _S, _A, _O, _V = tables.executions, tables.steps, tables.attempts, tables.occupations, tables.verdicts
+_T = tables.standings
+_UNIQUE = ("repository", "pipeline", "commit", "ref", "trigger")
 _NEWS = ~_E.c.trigger.startswith(RERUN)
 
 
@@ -46,32 +45,26 @@ class Executions:
         self._now = clock(connection)
 
     def add(self, execution: Execution) -> None:
+        existing = self.add_all([execution])
+        if execution.id in existing:
+            raise AlreadyThere(existing[execution.id])
+
+    def add_all(self, executions: Sequence[Execution]) -> Mapping[str, str]:
         announce_work(self._connection)
-        values = {
-            "id": execution.id,
-            "repository": execution.repository,
-            "pipeline": execution.pipeline.name,
-            "ref": shown(execution.ref),
-            "commit": execution.commit,
-            "tree": execution.tree,
-            "base": execution.base,
-            "author": shown(execution.author),
-            "message": shown(execution.message),
-            "trigger": execution.trigger,
-            "created_at": execution.created_at.timestamp(),
-            "pull_request": execution.pull_request,
-            "definition": pipeline_text(execution.pipeline),
-            "removed": dumps(execution.removed),
-            "forced": dumps(execution.forced),
-            "targets": dumps(execution.targets),
-            "needs_approval": shown(execution.needs_approval),
-            "due_at": self._now,
-        }
-        unique = ("repository", "pipeline", "commit", "ref", "trigger")
-        if not insert_new(self._connection, _E, values, *unique):
-            same = and_(*(_E.c[name] == values[name] for name in unique))
-            raise AlreadyThere(str(self._connection.scalar(select(_E.c.id).where(same))))
-        self._write_steps(execution)
+        now = self._connection.scalar(select(self._now))
+        rows = [{**execution_values(execution), "due_at": now} for execution in executions]
+        fresh = insert_all_new(self._connection, _E, rows, *_UNIQUE)
+        steps = [row for one in executions if one.id in fresh for row in step_rows(one)]
+        if steps:
+            self._connection.execute(insert(_S), steps)
+        for execution in executions:
+            if execution.id in fresh and any(step.attempts for step in execution.steps):
+                self._write_steps(execution)
+        return {row["id"]: self._same(row) for row in rows if row["id"] not in fresh}
+
+    def _same(self, row: Mapping[str, Any]) -> str:
+        same = and_(*(_E.c[name] == row[name] for name in _UNIQUE))
+        return str(self._connection.scalar(select(_E.c.id).where(same)))
 
     def get(self, id: str) -> Execution | None:
         row = self._connection.execute(select(_E).where(_E.c.id == id)).one_or_none()
@@ -86,26 +79,13 @@ class Executions:
             raise LeaseLost(f"execution {execution.id}")
         self._write_steps(execution)
         for position, verdict in enumerate(execution.verdicts):
-            insert_new(self._connection, _V, _verdict_values(execution.id, position, verdict), "execution", "position")
+            insert_new(self._connection, _V, verdict_values(execution.id, position, verdict), "execution", "position")
 
     def _write_steps(self, execution: Execution) -> None:
-        for position, step in enumerate(execution.steps):
-            values = {
-                "execution": execution.id,
-                "position": position,
-                "component": step.name,
-                "planned": step.planned.value,
-                "decision": step.decision.value if step.decision else None,
-                "state": step.state.value,
-                "static_key": step.static_key,
-                "key": step.key,
-                "reasons": reasons_text(step.reasons),
-                "ingredients": ingredients_text(step.ingredients),
-                "result": step.result.id if step.result else None,
-            }
+        for step, values in zip(execution.steps, step_rows(execution), strict=True):
             insert_or_update(self._connection, _S, values, "execution", "position")
             for attempt in step.attempts:
-                insert_or_update(self._connection, _A, _attempt_values(execution.id, step.name, attempt), "token")
+                insert_or_update(self._connection, _A, attempt_values(execution.id, step.name, attempt), "token")
             if not step.attempts or step.state is State.WAITING:  # an attempt that found its key occupied is withdrawn
                 number = len(step.attempts)
                 self._connection.execute(
@@ -123,13 +103,28 @@ class Executions:
         )
         return done.rowcount == 1
 
+    def supersede(self, newer: Sequence[Execution]) -> None:
+        for repository, ref in {(one.repository, one.ref) for one in newer}:
+            here = and_(_E.c.repository == repository, _E.c.ref == shown(ref), _E.c.ended_at.is_(None))
+            instead = {one.pipeline.name: one.id for one in newer if (one.repository, one.ref) == (repository, ref)}
+            for id, pipeline in self._connection.execute(select(_E.c.id, _E.c.pipeline).where(here)).all():
+                if pipeline in instead and id not in instead.values():
+                    self.mark(id, superseded_by=instead[pipeline])
+
+    def succeeded(self, ids: Collection[str]) -> frozenset[str]:
+        if not ids:
+            return frozenset()
+        well = and_(_E.c.ended_at.is_not(None), status_expression() == Status.SUCCEEDED.value)
+        return frozenset(self._connection.scalars(select(_E.c.id).where(among(self._connection, _E.c.id, ids), well)))
+
     def planned(self, repository: str, ref: str) -> Execution | None:
         query = select(_E).where(_E.c.repository == repository, _E.c.ref == shown(ref), _NEWS)
         row = self._connection.execute(query.order_by(_E.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else self._loaded([row])[0]
 
     def newest(self) -> str:
-        return self._connection.scalar(select(func.max(_E.c.id))) or ""
+        newest = (self._connection.scalar(select(func.max(table.c.id))) or "" for table in (_E, _T))
+        return max(newest)
 
     def last_success(self, repository: str, pipeline: str, ref: str, besides: str) -> Execution | None:
         query = select(_E).where(
@@ -143,10 +138,23 @@ class Executions:
         row = self._connection.execute(query.order_by(_E.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else self._loaded([row])[0]
 
+    def tip(self, repository: str, ref: str) -> str:
+        found = ("", "")
+        for table, news in ((_E, _NEWS), (_T, true())):
+            here = and_(table.c.repository == repository, table.c.ref == shown(ref), news)
+            query = select(table.c.id, table.c.commit).where(here).order_by(table.c.id.desc()).limit(1)
+            for id, commit in self._connection.execute(query):
+                found = max(found, (id, commit))
+        return found[1]
+
     def tips(self, repository: str) -> Mapping[str, str]:
-        newest = select(func.max(_E.c.id)).where(_E.c.repository == repository, _NEWS).group_by(_E.c.ref)
-        rows = self._connection.execute(select(_E.c.ref, _E.c.commit).where(_E.c.id.in_(newest)).order_by(_E.c.ref))
-        return {row.ref: row.commit for row in rows}
+        found: dict[str, tuple[str, str]] = {}
+        for table, news in ((_E, _NEWS), (_T, true())):
+            newest = select(func.max(table.c.id)).where(table.c.repository == repository, news).group_by(table.c.ref)
+            query = select(table.c.ref, table.c.id, table.c.commit).where(table.c.id.in_(newest))
+            for ref, id, commit in self._connection.execute(query):
+                found[ref] = max(found.get(ref, ("", "")), (id, commit))
+        return {ref: commit for ref, (_, commit) in sorted(found.items())}
 
     def page(self, filter: ExecutionFilter, cursor: str | None = None, limit: int = 50) -> Page[Execution]:
         query = select(_E).order_by(_E.c.id.desc()).limit(limit + 1)
@@ -189,7 +197,7 @@ class Executions:
         if not keys:
             return {}
         query = select(_S.c.key, _S.c.execution).where(
-            or_(_S.c.key.in_(keys), _S.c.static_key.in_(keys)),
+            or_(*(among(self._connection, column, keys) for column in (_S.c.key, _S.c.static_key))),
             _S.c.state == State.RUNNING.value,
             _S.c.execution != besides,
             _S.c.key.is_not(None),
@@ -214,7 +222,7 @@ class Executions:
         query = (
             select(_S.c.key, _S.c.execution)
             .where(
-                or_(_S.c.key.in_(keys), _S.c.static_key.in_(keys)),
+                or_(*(among(self._connection, column, keys) for column in (_S.c.key, _S.c.static_key))),
                 _S.c.state == State.FAILED.value,
                 _S.c.key.is_not(None),
             )
@@ -240,15 +248,15 @@ class Executions:
     def _loaded(self, rows: Sequence[Any]) -> list[Execution]:
         ids = [row.id for row in rows]
         attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
-        found = self._connection.execute(select(_A).where(_A.c.execution.in_(ids)).order_by(_A.c.number))
-        for row in found:
-            attempts[row.execution, row.component].append(_attempt(row))
-        step_rows = self._connection.execute(
-            select(_S).where(_S.c.execution.in_(ids)).order_by(_S.c.execution, _S.c.position)
+        ours = among(self._connection, _A.c.execution, ids)
+        for row in self._connection.execute(select(_A).where(ours).order_by(_A.c.number)):
+            attempts[row.execution, row.component].append(attempt_of(row))
+        found = self._connection.execute(
+            select(_S).where(among(self._connection, _S.c.execution, ids)).order_by(_S.c.execution, _S.c.position)
         ).all()
-        known = self._lineage.results([row.result for row in step_rows if row.result])
+        known = self._lineage.results([row.result for row in found if row.result])
         steps: dict[str, list[StepRun]] = defaultdict(list)
-        for row in step_rows:
+        for row in found:
             steps[row.execution].append(
                 StepRun(
                     ingredients=ingredients_of(row.ingredients),
@@ -263,11 +271,12 @@ class Executions:
                 )
             )
         verdicts: dict[str, list[Verdict]] = defaultdict(list)
-        for row in self._connection.execute(select(_V).where(_V.c.execution.in_(ids)).order_by(_V.c.position)):
+        ours = among(self._connection, _V.c.execution, ids)
+        for row in self._connection.execute(select(_V).where(ours).order_by(_V.c.position)):
             verdicts[row.execution].append(
                 Verdict(row.gate, bool(row.passed), row.detail, row.value, row.bound, row.baseline)
             )
-        return [_execution(row, steps[row.id], verdicts[row.id]) for row in rows]
+        return [execution_of(row, steps[row.id], verdicts[row.id]) for row in rows]
 
 
 def status_expression() -> ColumnElement[str]:
@@ -288,74 +297,4 @@ def status_expression() -> ColumnElement[str]:
         (some(State.CANCELLED), Status.CANCELLED.value),
         (or_(some(State.FAILED), exists().where(_V.c.execution == _E.c.id, ~_V.c.passed)), Status.FAILED.value),
         else_=Status.SUCCEEDED.value,
-    )
-
-
-def _execution(row: Any, steps: Iterable[StepRun], verdicts: Iterable[Verdict]) -> Execution:
-    return Execution(
-        id=row.id,
-        repository=row.repository,
-        pipeline=pipeline_of(row.definition),
-        ref=row.ref,
-        commit=row.commit,
-        tree=row.tree,
-        base=row.base,
-        author=row.author,
-        message=row.message,
-        trigger=row.trigger,
-        created_at=certain(row.created_at),
-        steps=tuple(steps),
-        pull_request=row.pull_request,
-        removed=tuple(loads(row.removed)),
-        needs_approval=row.needs_approval,
-        approved_by=row.approved_by,
-        cancelled=row.cancelled,
-        superseded_by=row.superseded_by,
-        forced=tuple(loads(row.forced)),
-        targets=tuple(loads(row.targets)),
-        verdicts=tuple(verdicts),
-        ended_at=moment(row.ended_at),
-    )
-
-
-def _verdict_values(execution: str, position: int, verdict: Verdict) -> dict[str, Any]:
-    return {
-        "execution": execution,
-        "position": position,
-        "gate": shown(verdict.gate),
-        "passed": verdict.passed,
-        "detail": shown(verdict.detail),
-        "value": verdict.value,
-        "bound": verdict.bound,
-        "baseline": verdict.baseline,
-    }
-
-
-def _attempt_values(execution: str, component: str, attempt: Attempt) -> dict[str, Any]:
-    return {
-        "token": attempt.token,
-        "execution": execution,
-        "component": component,
-        "number": attempt.number,
-        "handle": attempt.handle,
-        "seen": attempt.seen.value,
-        "error": "\n".join(shown(line) for line in attempt.error.splitlines()),
-        "exit_code": attempt.exit_code,
-        "started_at": seconds(attempt.started_at),
-        "ended_at": seconds(attempt.ended_at),
-        "cancelling": attempt.cancelling,
-    }
-
-
-def _attempt(row: Any) -> Attempt:
-    return Attempt(
-        number=row.number,
-        token=row.token,
-        handle=row.handle,
-        seen=Seen(row.seen),
-        error=row.error,
-        exit_code=row.exit_code,
-        started_at=moment(row.started_at),
-        ended_at=moment(row.ended_at),
-        cancelling=bool(row.cancelling),
     )

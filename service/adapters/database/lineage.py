@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, literal, or_, select, union_all
+from sqlalchemy import Connection, Select, and_, exists, func, literal, or_, select, true, union, union_all
 
 from service.adapters.database import tables
+from service.adapters.database.among import among, pairs
 from service.adapters.database.documents import certain, dumps, loads, parts_of, parts_text
 from service.adapters.database.paging import before, cursor_of
 from service.adapters.database.upsert import insert_new
@@ -85,10 +86,21 @@ class Lineage:
         found = self._records(select(_R).where(_R.c.id == id))
         return found[0] if found else None
 
+    def records(self, ids: Iterable[str]) -> Sequence[ResultRecord]:
+        wanted = list(dict.fromkeys(ids))
+        found = {one.id: one for one in self._records(select(_R).where(among(self._connection, _R.c.id, wanted)))}
+        return [found[id] for id in wanted if id in found]
+
+    def of_executions(self, executions: Collection[str], limit: int) -> Sequence[ResultRecord]:
+        kept = select(_P.c.result).where(among(self._connection, _P.c.execution, executions))
+        made = select(_R.c.id).where(among(self._connection, _R.c.execution, executions))
+        query = select(_R).where(_R.c.id.in_(union(made, kept))).order_by(_R.c.id.desc()).limit(limit)
+        return self._records(query) if executions else []
+
     def results(self, ids: Collection[str]) -> dict[str, Result]:
         """Results as planning sees them, by id, under their own keys."""
         query = select(_R, _R.c.key.label("known_key"), _R.c.static_key.label("known_static")).where(
-            _R.c.id.in_(set(ids))
+            among(self._connection, _R.c.id, ids)
         )
         return {result.id: result for result in self._planning(query)} if ids else {}
 
@@ -98,31 +110,59 @@ class Lineage:
         query = (
             select(_R, _K.c.key.label("known_key"), _K.c.static_key.label("known_static"))
             .join(_K, _K.c.result == _R.c.id)
-            .where(_K.c.static_key.in_(keys))
+            .where(among(self._connection, _K.c.static_key, keys))
             .order_by(_R.c.ended_at.desc(), _R.c.id.desc())
         )
         return self._planning(query)
 
-    def baseline(self, repository: str, pipeline: str, refs: Sequence[str]) -> Mapping[str, Result]:
-        chosen: dict[str, str] = {}
+    def baselines(
+        self, repository: str, components: Mapping[str, Sequence[str]], refs: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Result]]:
+        waiting = {(pipeline, one) for pipeline, names in components.items() for one in names}
+        chosen: dict[tuple[str, str], str] = {}
         for ref in (*refs, None):
-            for component, result in self._newest(repository, pipeline, ref):
-                chosen.setdefault(component, result)
+            found = self._newest(repository, sorted(waiting), ref) if waiting else {}
+            chosen |= found
+            waiting -= found.keys()
         known = self.results(list(chosen.values()))
-        return {component: known[result] for component, result in chosen.items() if result in known}
+        baselines: dict[str, dict[str, Result]] = defaultdict(dict)
+        for (pipeline, component), result in sorted(chosen.items()):
+            if result in known:
+                baselines[pipeline][component] = known[result]
+        return baselines
 
-    def _newest(self, repository: str, pipeline: str, ref: str | None) -> Iterable[tuple[str, str]]:
-        def here(table: Any) -> Any:
-            same = and_(table.c.repository == repository, table.c.pipeline == pipeline)
-            return same if ref is None else and_(same, table.c.ref == shown(ref))
+    def _newest(
+        self, repository: str, places: Sequence[tuple[str, str]], ref: str | None
+    ) -> dict[tuple[str, str], str]:
+        """(pipeline, component) → its newest success or promotion; one look into an index for each."""
+        wanted = pairs(self._connection, places)
 
-        made = select(_R.c.component, _R.c.id.label("result"), _R.c.ended_at.label("at")).where(here(_R))
-        kept = select(_P.c.component, _P.c.result, _P.c.at).where(here(_P))
-        both = union_all(made, kept).subquery()
-        rank = func.row_number().over(partition_by=both.c.component, order_by=(both.c.at.desc(), both.c.result.desc()))
-        ranked = select(both.c.component, both.c.result, rank.label("rank")).subquery()
-        rows = self._connection.execute(select(ranked).where(ranked.c.rank == 1).order_by(ranked.c.component))
-        return [(row.component, row.result) for row in rows]
+        def newest(table: Any, column: Any, at: Any) -> Any:
+            here = and_(
+                table.c.repository == repository,
+                table.c.pipeline == wanted.c.first,
+                table.c.component == wanted.c.second,
+                true() if ref is None else table.c.ref == shown(ref),
+            )
+            found = select(column).where(here).order_by(at.desc(), column.desc()).limit(1)
+            return found.correlate(wanted).scalar_subquery()
+
+        made, kept = _R.alias(), _P.alias()
+        query = (
+            select(wanted.c.first, wanted.c.second, made.c.id, made.c.ended_at, kept.c.result, kept.c.at)
+            .select_from(wanted)
+            .outerjoin(made, made.c.id == newest(_R, _R.c.id, _R.c.ended_at))
+            .outerjoin(
+                kept,
+                and_(kept.c.execution == newest(_P, _P.c.execution, _P.c.at), kept.c.component == wanted.c.second),
+            )
+        )
+        found: dict[tuple[str, str], str] = {}
+        for pipeline, component, result, ended, taken, at in self._connection.execute(query):
+            newer = [(when, one) for when, one in ((ended, result), (at, taken)) if one is not None]
+            if newer:
+                found[pipeline, component] = max(newer)[1]
+        return found
 
     def page(self, filter: ResultFilter, cursor: str | None = None, limit: int = 50) -> Page[ResultRecord]:
         query = select(_R).order_by(_R.c.id.desc()).limit(limit + 1)
@@ -240,7 +280,7 @@ class Lineage:
         if not ids:
             return []
         return self._connection.execute(
-            select(table).where(table.c.result.in_(set(ids))).order_by(table.c.result, table.c.name)
+            select(table).where(among(self._connection, table.c.result, ids)).order_by(table.c.result, table.c.name)
         ).all()
 
 

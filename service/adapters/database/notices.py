@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, update
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select, update
 
 from service.adapters.database import tables
 from service.adapters.database.jobs import announce_work, clock
-from service.adapters.database.upsert import insert_new
+from service.adapters.database.upsert import insert_all_new, insert_new
 
 _T = tables.notices
 
@@ -16,6 +18,11 @@ class Notices:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def enqueue_all(self, executions: Sequence[str]) -> None:
+        announce_work(self._connection)
+        now = self._connection.scalar(select(clock(self._connection)))
+        insert_all_new(self._connection, _T, [{"id": one, "due_at": now} for one in executions], "id")
 
     def enqueue(self, execution: str) -> None:
         now = clock(self._connection)

@@ -224,6 +224,23 @@ result_metrics = Table(
     Index(None, "name"),
 )
 
+standings = Table(
+    "standings",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("repository", String(256), nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("commit", String(64), nullable=False),
+    Column("trigger", _Id, nullable=False),
+    Column("at", _Time, nullable=False),
+    Column("executions", Text, nullable=False),
+    Column("fresh", Text, nullable=False),
+    Column("marks", Text, nullable=False),
+    UniqueConstraint("repository", "ref", "commit", "trigger"),
+    Index(None, "repository", "ref", "id"),
+    Index(None, "commit"),
+)
+
 promotions = Table(
     "promotions",
     metadata,

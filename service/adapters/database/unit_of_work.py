@@ -31,6 +31,7 @@ from service.adapters.database.lineage import Lineage
 from service.adapters.database.models import Models
 from service.adapters.database.notices import Notices
 from service.adapters.database.sole import sole_process
+from service.adapters.database.standings import Standings
 from service.adapters.database.tokens import Tokens
 from service.domain.errors import Retry
 from service.domain.names import shown
@@ -51,6 +52,7 @@ class UnitOfWork:
         self.deliveries = Deliveries(connection)
         self.lineage = Lineage(connection)
         self.executions = Executions(connection, self.lineage)
+        self.standings = Standings(connection)
         self.models = Models(connection)
         self.facts = Facts(connection)
         self.tokens = Tokens(connection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -14,6 +14,17 @@ def insert_new(connection: Connection, table: Table, values: Mapping[str, Any], 
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table).values(**values).on_conflict_do_nothing(index_elements=list(unique))
     return connection.execute(statement.returning(table.c[unique[0]])).first() is not None
+
+
+def insert_all_new(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *unique: str
+) -> frozenset[Any]:
+    """Insert those rows that do not exist yet; the primary keys (a single column) of those that were inserted."""
+    if not rows:
+        return frozenset()
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).on_conflict_do_nothing(index_elements=list(unique)).returning(*table.primary_key)
+    return frozenset(connection.scalars(statement, [dict(row) for row in rows]))
 
 
 def insert_or_update(connection: Connection, table: Table, values: Mapping[str, Any], *unique: str) -> None:

@@ -36,7 +36,19 @@ def of_commit(work: Work, sha: str) -> Subject:
     """What it made, and the earlier results that satisfied it."""
     made = tuple(_every(work, ResultFilter(commit=sha)))
     kept = _records(work, (promotion.result for promotion in work.lineage.promotions(commit=sha)))
+    kept += _standing(work, sha, MOST - len(made) - len(kept))
     return Subject((*made, *kept), made, frozenset({sha}))
+
+
+def _standing(work: Work, sha: str, most: int) -> tuple[ResultRecord, ...]:
+    """The results of the executions that stand for what the commit leaves alone, as many as fit."""
+    ids = {
+        execution
+        for standing in work.standings.of_commit(sha)
+        for pipeline, execution in standing.executions.items()
+        if pipeline not in standing.fresh
+    }
+    return tuple(work.lineage.of_executions(ids, max(0, most)))
 
 
 def of_result(work: Work, id: str, metric: str = "") -> Subject:
@@ -119,8 +131,7 @@ def _every(work: Work, chosen: ResultFilter) -> Iterator[ResultRecord]:
 
 
 def _records(work: Work, ids: Iterable[str]) -> tuple[ResultRecord, ...]:
-    found = (work.lineage.get(id) for id in dict.fromkeys(ids))
-    return tuple(one for one in found if one is not None)
+    return tuple(work.lineage.records(ids))
 
 
 def _in_order(records: Iterable[ResultRecord]) -> list[ResultRecord]:

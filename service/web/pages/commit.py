@@ -27,13 +27,13 @@ def commit(request: Request, caller: Reads, sha: Sha) -> HTMLResponse:
     for execution in one["executions"]:
         for step in execution["steps"]:
             step["evidence"] = evidence(step)
-    newest = one["executions"][0]
+    newest = one["executions"][0] if one["executions"] else None
     return page(
         request,
         "commit.html",
         one=one,
         newest=newest,
-        files=_files(services_of(request), newest),
+        files=_files(services_of(request), newest) if newest else None,
         live=any(execution["status"] in LIVE for execution in one["executions"]),
     )
 
