@@ -112,7 +112,7 @@ def test_modes_and_empty_folders_count_and_times_do_not(objects: Objects, tmp_pa
     assert len({first, second, objects.put(folder).digest}) == 3
 
 
-@pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "device"])
+@pytest.mark.parametrize("kind", ["link", "link to a folder", "dangling", "fifo", "device"])
 @pytest.mark.parametrize("inside", [False, True])
 def test_what_is_neither_file_nor_folder_is_not_stored(
     objects: Objects, tmp_path: Path, kind: str, inside: bool
@@ -125,6 +125,8 @@ def test_what_is_neither_file_nor_folder_is_not_stored(
     match kind:
         case "link":
             path.symlink_to(tmp_path / "real")
+        case "link to a folder":
+            path.symlink_to(made(tmp_path / "folder", {"a": b"1"}))
         case "dangling":
             path.symlink_to("nowhere")
         case "fifo":

@@ -184,7 +184,7 @@ pipelines:
         "pipelines.diamonds.components.train.with.retries: Input should be less than or equal to 10",
         "pipelines.diamonds.gates.1: 'rmse is small' is not a gate such as `rmse < 560` or `rmse <= baseline * 1.01`",
         "pipelines.diamonds.register.model: train makes no output 'modell'; did you mean 'model'?",
-        "pipelines.empty.components: Dictionary should have at least 1 item after validation, not 0",
+        "pipelines.empty.components: must have at least one entry",
         "trigers: unknown key; did you mean 'triggers'?",
     ]
 

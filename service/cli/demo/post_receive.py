@@ -23,8 +23,8 @@ def payload(repository: str, before: str, after: str, ref: str) -> dict[str, Any
     """What GitHub sends for one ref (https://docs.github.com/webhooks/webhook-events-and-payloads#push)."""
     head: dict[str, Any] | None = None
     if after != ZERO:
-        fields = subprocess.run(
-            ["git", "show", "--no-patch", "--format=%H%x00%an%x00%ae%x00%cI%x00%B", f"{after}^{{commit}}"],
+        fields = subprocess.run(  # not `show`, which compares the trees even when asked for no patch
+            ["git", "log", "-1", "--no-walk", "--format=%H%x00%an%x00%ae%x00%cI%x00%B", f"{after}^{{commit}}"],
             capture_output=True, text=True, check=True,
         ).stdout.split("\0")  # fmt: skip
         person = {"name": fields[1], "email": fields[2], "username": fields[1].lower()}
