@@ -70,8 +70,10 @@ def work(
         limits=Limits(timeout),
     )
     ingredients = Ingredients(component, (), tuple((name, tuple(texts)) for name, texts in flags))
+    token = token or f"attempt-{next(_tokens):06}"
     return Work(
-        token=token or f"attempt-{next(_tokens):06}",
+        token=token,
+        submission=token,
         repository="acme/diamonds",
         pipeline="diamonds",
         commit="1" * 40,
@@ -80,6 +82,12 @@ def work(
         environment=tuple(environment),
         source=Files({"flags.py": FLAGS, "step.py": dedent(script), **(files or {})}),
     )
+
+
+def submit(backend: Backend, one: Work) -> str:
+    """Submit a step alone; its handle."""
+    (handle,) = backend.submit([one])
+    return handle
 
 
 class Bench:
@@ -102,7 +110,7 @@ class Bench:
 
     def run(self, script: str, **more: object) -> Observation:
         """Submit and wait for the end."""
-        return self.ended(self.backend.submit(work(script, **more)))  # type: ignore[arg-type]
+        return self.ended(submit(self.backend, work(script, **more)))  # type: ignore[arg-type]
 
     def until_said(self, handle: str, text: str) -> LogLine:
         """Wait for a line of the log."""

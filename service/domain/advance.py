@@ -3,26 +3,28 @@ perform any act and to read a clock."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from service.domain.execution import FINAL, Attempt, Execution, Observation, Seen, State, Status, StepRun
 from service.domain.pipeline import UpstreamInput
-from service.domain.plan import Decision, History, Result, decide, full_parts
+from service.domain.plan import Decision, History, Result, decide, full_key, full_parts
 from service.domain.step_key import Reason
 
 LOST_ATTEMPTS = 2
 """How often a run that vanished (machine gone, supervisor killed) is repeated beyond the declared retries."""
+SKIPPED_ATTEMPTS = 20
+"""How often a step is submitted again that its submission never reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Start this attempt of this step; ``inputs`` maps (component, output) → digest of what it reads."""
+    """Start this attempt of this step. What it reads of others has been made, or is made in the same submission."""
 
     step: StepRun
     attempt: Attempt
-    inputs: Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,15 @@ def advance(
     *,
     slots: int,
     wanted: Collection[str] = (),
+    composes: bool = False,
 ) -> tuple[Execution, tuple[Action, ...]]:
     """One move. ``observations`` by attempt token; ``history`` as planning sees it now; ``slots``: how many steps may be
-    started; ``wanted``: keys that live executions still want, which a superseded execution hands over by finishing them.
+    started; ``wanted``: keys that live executions still want, which a superseded execution hands over by finishing them;
+    ``composes``: whether the backend takes steps together with those whose outputs they read, before these are made.
     """
     if execution.status is Status.AWAITING_APPROVAL or execution.ended_at is not None:
         return execution, ()
-    move = _Move(execution, observations, history, now, slots, wanted)
+    move = _Move(execution, observations, history, now, slots, wanted, composes)
     steps = tuple(move.step(step) for step in execution.steps)
     moved = replace(execution, steps=steps)
     if all(step.state in FINAL for step in steps):
@@ -88,6 +92,7 @@ class _Move:
         now: datetime,
         slots: int,
         wanted: Collection[str],
+        composes: bool,
     ) -> None:
         self.execution = execution
         self.observations = observations
@@ -95,6 +100,8 @@ class _Move:
         self.now = now
         self.slots = slots
         self.wanted = wanted
+        self.composes = composes
+        self.submission = ""
         self.actions: list[Action] = []
         self.done: dict[str, StepRun] = {}
 
@@ -111,6 +118,12 @@ class _Move:
         observation = self.observations.get(attempt.token)
         if observation is None or observation.seen is Seen.RUNNING:
             return self._running(step, attempt, observation)
+        if observation.seen is Seen.SUCCEEDED and self._inputs(step) is None:  # made together, seen one after the other
+            if any(self.done[name].state is State.RUNNING for name in step.ingredients.component.upstream):
+                return self._running(step, attempt, None)
+            observation = Observation(
+                Seen.SKIPPED, error="what it read in its submission is no result", job=observation.job
+            )
         attempt = replace(
             attempt,
             seen=observation.seen,
@@ -145,28 +158,36 @@ class _Move:
         return replace(step, attempts=(*step.attempts[:-1], attempt))
 
     def _stops(self, step: StepRun) -> bool:
-        """A person's cancel stops everything; a newer commit only what it does not want itself."""
+        """A person's cancel stops everything; a newer commit only what it does not want itself, and a submission as a
+        whole: a backend cannot take one step out of it."""
         if self.execution.cancelled:
             return True
-        return bool(self.execution.superseded_by) and not {step.key, step.static_key} & set(self.wanted)
+        if not self.execution.superseded_by:
+            return False
+        together = self.execution.submitted(step.attempts[-1].submission) or (step,)
+        return not any({one.key, one.static_key} & set(self.wanted) for one in together)
 
     def _may_retry(self, step: StepRun) -> bool:
-        lost = sum(attempt.seen is Seen.LOST for attempt in step.attempts)
-        failed = len(step.attempts) - lost
-        return failed <= step.ingredients.component.limits.retries and lost <= LOST_ATTEMPTS
+        seen = Counter(attempt.seen for attempt in step.attempts)
+        return (
+            seen[Seen.FAILED] <= step.ingredients.component.limits.retries
+            and seen[Seen.LOST] <= LOST_ATTEMPTS
+            and seen[Seen.SKIPPED] <= SKIPPED_ATTEMPTS
+        )
 
     def _succeeded(self, step: StepRun, attempt: Attempt, observation: Observation) -> StepRun:
-        assert step.key is not None, "a step is submitted with its key"
         outputs = self._inputs(step)
+        assert outputs is not None, "what it read was made before it, or in the same submission"
+        step = replace(step, key=full_key(step.static_key, step.ingredients.component, outputs))
         seconds = 0.0
         if attempt.started_at and attempt.ended_at:
             seconds = (attempt.ended_at - attempt.started_at).total_seconds()
         result = Result(
             id=attempt.token,
             component=step.name,
-            key=step.key,
+            key=step.key or "",
             static_key=step.static_key,
-            parts=full_parts(step.ingredients.parts, step.ingredients.component, outputs or {}),
+            parts=full_parts(step.ingredients.parts, step.ingredients.component, outputs),
             outputs={artifact.name: artifact.digest for artifact in observation.outputs},
             execution=self.execution.id,
             commit=self.execution.commit,
@@ -183,7 +204,7 @@ class _Move:
         if any(one.state in (State.FAILED, State.BLOCKED, State.CANCELLED) for one in upstream):
             return replace(step, state=State.BLOCKED)
         inputs = self._inputs(step)
-        if inputs is None:
+        if inputs is None and not self._composable(upstream):
             return step
         decided = decide(step.ingredients, inputs, self.history, forced=step.name in self.execution.forced)
         if decided.reuses is not None:
@@ -200,17 +221,28 @@ class _Move:
             return step
         if decided.decision is Decision.REUSE:  # in flight elsewhere: look again later
             return replace(step, decision=Decision.REUSE, reasons=decided.reasons, key=decided.key)
+        if decided.decision is Decision.PENDING:
+            return step
         reasons = decided.reasons if step.decision is not Decision.RUN else step.reasons
-        return self._submit(replace(step, decision=Decision.RUN, reasons=reasons, key=decided.key), inputs)
+        return self._submit(replace(step, decision=Decision.RUN, reasons=reasons, key=decided.key))
 
-    def _submit(self, step: StepRun, inputs: Mapping[tuple[str, str], str]) -> StepRun:
+    def _composable(self, upstream: Sequence[StepRun]) -> bool:
+        """Whether all that is not made yet is being submitted in this very move."""
+        return self.composes and all(
+            one.result is not None or (one.state is State.RUNNING and one.attempts[-1].submission == self.submission)
+            for one in upstream
+        )
+
+    def _submit(self, step: StepRun) -> StepRun:
         if self.slots <= 0:
             return step
         self.slots -= 1
         number = len(step.attempts) + 1
-        attempt = Attempt(number, f"{self.execution.id}.{step.name}.{number}")
+        token = f"{self.execution.id}.{step.name}.{number}"
+        self.submission = (self.submission if self.composes else "") or token
+        attempt = Attempt(number, token, submission=self.submission)
         step = replace(step, state=State.RUNNING, attempts=(*step.attempts, attempt))
-        self.actions.append(Submit(step, attempt, inputs))
+        self.actions.append(Submit(step, attempt))
         return step
 
     def _inputs(self, step: StepRun) -> dict[tuple[str, str], str] | None:

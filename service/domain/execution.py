@@ -53,6 +53,8 @@ class Seen(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     LOST = "lost"
+    SKIPPED = "skipped"
+    """It never began: something else in its submission ended that first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One submission. ``token`` makes it idempotent: a crash after submit adopts the job that exists."""
+    """One try. ``token`` makes it idempotent: a crash after submit adopts the job that exists. ``submission`` is the token
+    that it shares with the attempts that were handed to the backend together with it, as one job of several steps."""
 
     number: int
     token: str
@@ -94,6 +97,7 @@ class Attempt:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     cancelling: bool = False
+    submission: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,10 @@ class Execution:
             if step.name == name:
                 return step
         raise KeyError(name)
+
+    def submitted(self, submission: str) -> tuple[StepRun, ...]:
+        """The steps whose attempt in flight belongs to this submission."""
+        return tuple(step for step in self.steps if step.current and step.current.submission == submission)
 
 
 def begin(plan: Plan) -> tuple[StepRun, ...]:

@@ -6,7 +6,7 @@ the same token again adopts what runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from service.domain.errors import Refused, Retry
 from service.domain.execution import Artifact, Attempt, Execution, Observation, Seen, State, StepRun
 from service.domain.pipeline import UpstreamInput
 from service.domain.plan import History
-from service.ports import backend as backends
+from service.ports import backend as port
 from service.ports.backend import Backend
 from service.ports.clock import Clock
 from service.ports.git_host import GitHost
@@ -69,7 +69,7 @@ class Driver:
             if attempt is None:
                 continue
             try:
-                handle = attempt.handle or self._submit(execution, step, attempt, backend)
+                handle = attempt.handle or self._submit(execution, attempt.submission, backend)[attempt.token]
                 seen[attempt.token] = backend.observe(handle)
             except Refused as refusal:
                 seen[attempt.token] = Observation(Seen.FAILED, error=refusal.reason)
@@ -87,6 +87,7 @@ class Driver:
                 self.clock.now(),
                 slots=max(0, self.slots.get(name, 1) - work.executions.running(name)),
                 wanted=work.executions.wanted(besides=execution.id) if execution.superseded_by else (),
+                composes=name in self.backends and self.backends[name].composes,
             )
             for step in moved.steps:  # before occupying: a retry wants the key that its first attempt held
                 for attempt in step.attempts:
@@ -106,17 +107,23 @@ class Driver:
         return moved, acts
 
     def _occupied(self, work: Work, execution: Execution, actions: Sequence[Action]) -> tuple[Execution, list[Action]]:
-        """Two executions may want the same key at the same moment: the second waits for the first."""
+        """Two executions may want the same key at the same moment: the second waits for the first, and so does what it
+        would have submitted together with it. Whoever does not know a step's key yet occupies its static key."""
         kept: list[Action] = []
+        withdrawn: set[str] = set()
         steps = {step.name: step for step in execution.steps}
         for action in actions:
-            if isinstance(action, Submit) and not work.executions.occupy(
-                action.step.key or "", action.attempt.token, execution.pipeline.backend
-            ):
+            if isinstance(action, Submit):
                 step = steps[action.step.name]
-                steps[step.name] = replace(step, state=State.WAITING, attempts=step.attempts[:-1])
-            else:
-                kept.append(action)
+                if withdrawn.intersection(step.ingredients.component.upstream) or not work.executions.occupy(
+                    step.key or step.static_key, action.attempt.token, execution.pipeline.backend
+                ):
+                    withdrawn.add(step.name)
+                    steps[step.name] = replace(step, state=State.WAITING, attempts=step.attempts[:-1])
+                    continue
+            kept.append(action)
+        if withdrawn:
+            kept = [_renamed(action, kept, steps) for action in kept]
         return replace(execution, steps=tuple(steps.values())), kept
 
     def _act(self, execution: Execution, actions: Sequence[Action], backend: Backend, lease: Lease) -> None:
@@ -130,12 +137,11 @@ class Driver:
         for act in acts:
             token = act.attempt.token
             try:
-                if isinstance(act, Submit):
-                    fresh = True
-                    handles[token] = self._submit(execution, act.step, act.attempt, backend)
-                else:
-                    handles[token] = act.attempt.handle or self._submit(execution, act.step, act.attempt, backend)
-                    backend.cancel(handles[token])
+                fresh |= isinstance(act, Submit)
+                if not act.attempt.handle and token not in handles:
+                    handles |= self._submit(execution, act.attempt.submission, backend)
+                if isinstance(act, Cancel):
+                    backend.cancel(act.attempt.handle or handles[token])
             except Refused:
                 refused |= isinstance(act, Submit)
         steps = tuple(
@@ -147,26 +153,31 @@ class Driver:
             pause = 0.0 if refused else _FIRST_POLL if fresh else self._pause(execution)
             work.jobs.defer(lease, pause, counts=False)
 
-    def _submit(self, execution: Execution, step: StepRun, attempt: Attempt, backend: Backend) -> str:
-        component = step.ingredients.component
+    def _submit(self, execution: Execution, submission: str, backend: Backend) -> dict[str, str]:
+        """Attempt → handle, for every attempt of the submission."""
+        steps = execution.submitted(submission)
+        works = [self._work(execution, step, {one.name for one in steps}) for step in steps]
+        return dict(zip((work.token for work in works), backend.submit(works), strict=True))
+
+    def _work(self, execution: Execution, step: StepRun, together: Collection[str]) -> port.Work:
+        assert step.current is not None, "a submission's steps have an attempt in flight"
         inputs: dict[str, Artifact] = {}
-        for name, source in component.inputs:
-            if isinstance(source, UpstreamInput):
+        for name, source in step.ingredients.component.inputs:
+            if isinstance(source, UpstreamInput) and source.component not in together:
                 result = execution.step(source.component).result
                 if result is None:
                     raise Retry(f"submitting {step.name}: {source.component} has no result yet")
                 inputs[name] = Artifact(source.output, result.outputs[source.output], 0)
-        return backend.submit(
-            backends.Work(
-                token=attempt.token,
-                repository=execution.repository,
-                pipeline=execution.pipeline.name,
-                commit=execution.commit,
-                ingredients=step.ingredients,
-                inputs=inputs,
-                environment=execution.pipeline.environment,
-                source=_Export(self.hosts, execution.repository, execution.commit),
-            )
+        return port.Work(
+            token=step.current.token,
+            submission=step.current.submission,
+            repository=execution.repository,
+            pipeline=execution.pipeline.name,
+            commit=execution.commit,
+            ingredients=step.ingredients,
+            inputs=inputs,
+            environment=execution.pipeline.environment,
+            source=_Export(self.hosts, execution.repository, execution.commit),
         )
 
     def _pause(self, execution: Execution) -> float:
@@ -188,6 +199,17 @@ class _Export:
 
     def export(self, target: Path) -> None:
         self.hosts.repository(self.repository).export(self.commit, target)
+
+
+def _renamed(action: Action, kept: Sequence[Action], steps: dict[str, StepRun]) -> Action:
+    """A submission named after an attempt that was withdrawn takes another's name: that attempt's comes again."""
+    tokens = [one.attempt.token for one in kept if isinstance(one, Submit)]
+    if not isinstance(action, Submit) or action.attempt.submission in tokens:
+        return action
+    step = steps[action.step.name]
+    attempt = replace(action.attempt, submission=tokens[0])
+    steps[step.name] = replace(step, attempts=(*step.attempts[:-1], attempt))
+    return Submit(steps[step.name], attempt)
 
 
 def _with_handle(attempt: Attempt, handles: Mapping[str, str]) -> Attempt:

@@ -15,12 +15,15 @@ from service.domain.execution import Artifact, Observation
 @dataclass(frozen=True, slots=True)
 class Work:
     """One step to run. ``token`` is unique to the attempt and derives from its row: submitting it twice adopts.
+    ``submission`` is the token of the submission that it is part of, its own where it is submitted alone.
 
     ``source`` writes a clean export of the commit into an empty folder. ``inputs`` maps input name → artifact of an
-    upstream result; repository inputs are found in the export. ``environment`` are the declared files, by content.
+    upstream result, but for those that a step of the same submission is yet to make; repository inputs are found in the
+    export. ``environment`` are the declared files, by content.
     """
 
     token: str
+    submission: str
     repository: str
     pipeline: str
     commit: str
@@ -49,14 +52,20 @@ class LogLine:
 class Backend(Protocol):
     """Runs steps somewhere. Every verb may raise ``Retry`` (later) or ``Refused`` (never, for this reason)."""
 
-    def submit(self, work: Work) -> str:
-        """Start it, or adopt what an earlier call with this token started; return a handle to store."""
+    @property
+    def composes(self) -> bool:
+        """Whether one submission may hold steps together with those whose outputs they read."""
+        ...
+
+    def submit(self, works: Sequence[Work]) -> Sequence[str]:
+        """Start the steps of one submission, or adopt what an earlier call with its token started; return a handle for
+        each, to store. A backend that does not compose is given one at a time."""
         ...
 
     def observe(self, handle: str) -> Observation: ...
 
     def cancel(self, handle: str) -> None:
-        """Ask for its end, the whole tree of it; a no-op once it has ended."""
+        """Ask for its end, the whole tree of it, and with it for that of its submission; a no-op once it has ended."""
         ...
 
     def logs(self, handle: str, after: int, limit: int) -> Sequence[LogLine]:

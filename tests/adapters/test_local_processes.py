@@ -17,7 +17,7 @@ from service.adapters.backends.local.files import RunFolder, read_json, write_js
 from service.adapters.backends.local.processes import MARK, end_left, is_alive, start_ticks
 from service.domain.execution import Seen
 from service.domain.pipeline import UpstreamInput
-from tests.backends import Bench, local, work
+from tests.backends import Bench, local, submit, work
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,7 +71,7 @@ def until(true: Callable[[], bool], what: str) -> None:
 
 def stubborn(bench: Bench, where: Path, **more: object) -> tuple[str, dict[str, int]]:
     """The handle of such a step that has begun, and the ids of its processes."""
-    handle = bench.backend.submit(work(STUBBORN, run=f"python step.py {where}", **more))  # type: ignore[arg-type]
+    handle = submit(bench.backend, work(STUBBORN, run=f"python step.py {where}", **more))  # type: ignore[arg-type]
     bench.until_said(handle, "begun")
     pids = {path.name: int(path.read_text()) for path in where.iterdir()}
     assert all(alive(pid) for pid in pids.values())
@@ -119,7 +119,7 @@ def test_a_step_that_can_clean_up_is_asked_to_first(bench: Bench) -> None:
         print("begun", flush=True)
         time.sleep(600)
     """
-    handle = bench.backend.submit(work(script))
+    handle = submit(bench.backend, work(script))
     bench.until_said(handle, "begun")
     bench.backend.cancel(handle)
     assert bench.ended(handle).seen is Seen.CANCELLED
@@ -147,14 +147,14 @@ def test_a_killed_supervisor_is_seen_as_lost_and_leaves_no_orphan(bench: Bench, 
     assert seen.seen is Seen.LOST
     assert "supervisor died" in seen.error
     until(lambda: not any(alive(pid) for pid in pids.values()), f"all of {pids} have ended")
-    assert bench.again().submit(work(STUBBORN, token=handle)) == handle
+    assert submit(bench.again(), work(STUBBORN, token=handle)) == handle
     assert bench.again().observe(handle).seen is Seen.LOST, "and its token starts nothing again"
     bench.backend.cancel(handle)
     assert mentioning(where) == []
 
 
 def test_a_supervisor_that_is_gone_after_the_end_changes_nothing(bench: Bench) -> None:
-    handle = bench.backend.submit(work(""))
+    handle = submit(bench.backend, work(""))
     seen = bench.ended(handle)
     started = read_json(run_folder(bench, handle).started)
     until(lambda: not is_alive(started["pid"], started["ticks"]), "the supervisor ends")
@@ -216,14 +216,14 @@ def test_an_id_alone_is_not_alive() -> None:
 SUBMIT = """
 import sys, time
 from pathlib import Path
-from tests.backends import local, work
+from tests.backends import local, submit, work
 trace, go = sys.argv[2], sys.argv[3]
 script = f'''
 import os, time
 open({trace!r}, "a").write("ran\\\\n")
 while not os.path.exists({go!r}): time.sleep(0.02)
 '''
-print(local(Path(sys.argv[1])).backend.submit(work(script, token="from-another-process")), flush=True)
+print(submit(local(Path(sys.argv[1])).backend, work(script, token="from-another-process")), flush=True)
 time.sleep(600)
 """
 
@@ -251,7 +251,7 @@ def test_services_that_submit_at_once_and_are_killed_share_one_run(tmp_path: Pat
 
 def prepared(bench: Bench, script: str) -> RunFolder:
     """As a service leaves it that is killed after it made the folder, before it started the supervisor."""
-    model = run_folder(bench, bench.backend.submit(work(script)))
+    model = run_folder(bench, submit(bench.backend, work(script)))
     bench.ended(model.path.name)
     made = RunFolder(model.path.with_name(f"{model.path.name}-again"))
     made.work.mkdir(parents=True)
@@ -263,7 +263,7 @@ def prepared(bench: Bench, script: str) -> RunFolder:
 def test_a_run_that_nobody_started_is_started_when_it_is_submitted_again(bench: Bench) -> None:
     folder = prepared(bench, "print('begun')")
     assert bench.backend.observe(folder.path.name).seen is Seen.RUNNING
-    bench.backend.submit(work("print('another')", token=folder.path.name))
+    submit(bench.backend, work("print('another')", token=folder.path.name))
     assert bench.ended(folder.path.name).seen is Seen.SUCCEEDED
     assert "begun" in [line.text for line in bench.backend.logs(folder.path.name, 0, 100)]
 
@@ -282,14 +282,14 @@ def test_half_a_folder_is_no_run(bench: Bench) -> None:
     folder = prepared(bench, "print('begun')")
     half = folder.path.with_name(f".{folder.path.name}.0123")
     folder.path.rename(half)
-    bench.backend.submit(work("print('whole')", token=folder.path.name))
+    submit(bench.backend, work("print('whole')", token=folder.path.name))
     assert bench.ended(folder.path.name).seen is Seen.SUCCEEDED
     assert "whole" in [line.text for line in bench.backend.logs(folder.path.name, 0, 100)]
     shutil.rmtree(half)
 
 
 def test_what_was_needed_only_to_run_is_removed(bench: Bench) -> None:
-    handle = bench.backend.submit(work("from flags import *; write('o', 'x')", outputs=["o"]))
+    handle = submit(bench.backend, work("from flags import *; write('o', 'x')", outputs=["o"]))
     bench.ended(handle)
     folder = run_folder(bench, handle)
     until(lambda: not folder.is_locked(), "the supervisor is gone")

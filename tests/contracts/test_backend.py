@@ -15,7 +15,7 @@ import pytest
 from service.domain.errors import Refused, Retry
 from service.domain.execution import Artifact, Seen
 from service.domain.pipeline import RepositoryInput, UpstreamInput, UriInput
-from tests.backends import Bench, said, work
+from tests.backends import Bench, said, submit, work
 
 
 def sha256(text: str) -> str:
@@ -162,10 +162,11 @@ def test_a_bare_notebook_gets_flags_as_a_script_does(bench: Bench) -> None:
 def test_a_step_sees_its_commit_and_nothing_of_the_service(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFIT_WEBHOOK_SECRET", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    handle = bench.backend.submit(
+    handle = submit(
+        bench.backend,
         work(
             "import os, sys; print(sorted(os.listdir('.'))); print(sys.stdin.read() == ''); print('secret' in str(os.environ))"
-        )
+        ),
     )
     assert bench.ended(handle).seen is Seen.SUCCEEDED
     assert said(bench, handle, "stdout") == ["['flags.py', 'step.py']", "True", "False"]
@@ -177,7 +178,7 @@ SLEEP = "import time; print('begun', flush=True); time.sleep(600)"
 
 
 def test_a_cancelled_step_ends_as_cancelled(bench: Bench) -> None:
-    handle = bench.backend.submit(work(SLEEP))
+    handle = submit(bench.backend, work(SLEEP))
     bench.until_said(handle, "begun")
     bench.backend.cancel(handle)
     bench.backend.cancel(handle)
@@ -189,13 +190,13 @@ def test_a_cancelled_step_ends_as_cancelled(bench: Bench) -> None:
 
 
 def test_a_step_may_be_cancelled_before_it_begins(bench: Bench) -> None:
-    handle = bench.backend.submit(work(SLEEP))
+    handle = submit(bench.backend, work(SLEEP))
     bench.backend.cancel(handle)
     assert bench.ended(handle).seen is Seen.CANCELLED
 
 
 def test_what_has_ended_cannot_be_cancelled(bench: Bench) -> None:
-    handle = bench.backend.submit(work(""))
+    handle = submit(bench.backend, work(""))
     seen = bench.ended(handle)
     bench.backend.cancel(handle)
     assert bench.backend.observe(handle) == seen
@@ -209,12 +210,12 @@ def test_submitting_a_token_again_adopts_the_run(bench: Bench, tmp_path: Path) -
     trace = tmp_path / "trace"
     script = f"open({str(trace)!r}, 'a').write('ran\\n'); import time; time.sleep(0.5)"
     first = work(script)
-    handle = bench.backend.submit(first)
-    assert bench.backend.submit(first) == handle
-    assert bench.again().submit(replace(first, source=work("raise SystemExit('another script')").source)) == handle
+    handle = submit(bench.backend, first)
+    assert submit(bench.backend, first) == handle
+    assert submit(bench.again(), replace(first, source=work("raise SystemExit('another script')").source)) == handle
     seen = bench.ended(handle)
     assert seen.seen is Seen.SUCCEEDED
-    assert bench.again().submit(first) == handle, "also when it has ended"
+    assert submit(bench.again(), first) == handle, "also when it has ended"
     assert bench.again().observe(handle) == seen
     assert trace.read_text() == "ran\n"
 
@@ -223,7 +224,7 @@ def test_many_submit_a_token_at_once(bench: Bench, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     one = work(f"open({str(trace)!r}, 'a').write('ran\\n')", files={f"{n}.txt": "x" * 1000 for n in range(50)})
     with ThreadPoolExecutor(8) as threads:
-        handles = set(threads.map(lambda _: bench.again().submit(one), range(8)))
+        handles = set(threads.map(lambda _: submit(bench.again(), one), range(8)))
     assert len(handles) == 1
     assert bench.ended(handles.pop()).seen is Seen.SUCCEEDED
     assert trace.read_text() == "ran\n"
@@ -233,8 +234,8 @@ def test_many_submit_a_token_at_once(bench: Bench, tmp_path: Path) -> None:
 def test_a_source_that_cannot_be_written_starts_nothing(bench: Bench, error: Exception) -> None:
     good = work("from flags import *; write('o', '1')", outputs=["o"])
     with pytest.raises(type(error)):
-        bench.backend.submit(replace(good, source=Broken(error)))
-    assert bench.ended(bench.backend.submit(good)).seen is Seen.SUCCEEDED, "and the token is still good"
+        submit(bench.backend, replace(good, source=Broken(error)))
+    assert bench.ended(submit(bench.backend, good)).seen is Seen.SUCCEEDED, "and the token is still good"
 
 
 class Broken:
@@ -251,7 +252,7 @@ class Broken:
 @pytest.mark.parametrize("token", ["", ".", "..", "../x", "a/b", ".hidden", "a\0b", "a b"])
 def test_a_token_names_nothing_outside(bench: Bench, token: str) -> None:
     asks: list[Callable[[], object]] = [
-        lambda: bench.backend.submit(replace(work(), token=token)),
+        lambda: submit(bench.backend, replace(work(), token=token)),
         lambda: bench.backend.observe(token),
         lambda: bench.backend.cancel(token),
         lambda: bench.backend.logs(token, 0, 1),
@@ -273,7 +274,7 @@ def test_steps_run_beside_each_other(bench: Bench, tmp_path: Path) -> None:
     """
     at = ("at", [str(tmp_path)])
     pair = [work(script, flags=[at, ("me", [me]), ("other", [you])], timeout=100) for me, you in ("ab", "ba")]
-    handles = [bench.backend.submit(one) for one in pair]
+    handles = [submit(bench.backend, one) for one in pair]
     assert [bench.ended(handle).seen for handle in handles] == [Seen.SUCCEEDED] * 2
 
 
@@ -290,7 +291,7 @@ def test_the_log_can_be_read_while_the_step_runs(bench: Bench, tmp_path: Path) -
             time.sleep(0.02)
         print("three")
     """
-    handle = bench.backend.submit(work(script))
+    handle = submit(bench.backend, work(script))
     bench.until_said(handle, "two")
     bench.until_said(handle, "one")
     early = bench.backend.logs(handle, 0, 100)
@@ -309,7 +310,7 @@ def test_the_log_can_be_read_while_the_step_runs(bench: Bench, tmp_path: Path) -
 
 
 def test_the_log_comes_in_pages(bench: Bench) -> None:
-    handle = bench.backend.submit(work("for n in range(1000): print('line', n)"))
+    handle = submit(bench.backend, work("for n in range(1000): print('line', n)"))
     bench.ended(handle)
     lines = bench.backend.logs(handle, 0, 5_000)
     assert [line.text for line in lines if line.stream == "stdout"] == [f"line {n}" for n in range(1000)]
@@ -328,7 +329,7 @@ def test_the_log_comes_in_pages(bench: Bench) -> None:
 
 def test_a_log_holds_what_is_no_text(bench: Bench) -> None:
     script = "import os; os.write(1, b'\\xff\\x00\\x1b[31m\\r\\n' + 'ü💎'.encode() + b'\\n' + b'x' * 100_000 + b'\\nno newline')"
-    handle = bench.backend.submit(work(script))
+    handle = submit(bench.backend, work(script))
     assert bench.ended(handle).seen is Seen.SUCCEEDED
     lines = said(bench, handle, "stdout")
     assert lines[:2] == ["\N{REPLACEMENT CHARACTER}\0\x1b[31m", "ü💎"]

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.execution import Artifact, Observation, Seen
 from service.domain.pipeline import RepositoryInput, UpstreamInput
-from tests.backends import Bench, said, work
+from tests.backends import Bench, said, submit, work
 
 
 def failed(bench: Bench, script: str = "", **more: object) -> Observation:
@@ -19,7 +19,7 @@ def failed(bench: Bench, script: str = "", **more: object) -> Observation:
 
 def test_a_step_that_fails_shows_its_traceback(bench: Bench) -> None:
     script = "from flags import *\nwrite('model', 'half')\ndef deep():\n    1 / 0\ndeep()"
-    handle = bench.backend.submit(work(script, outputs=["model"]))
+    handle = submit(bench.backend, work(script, outputs=["model"]))
     seen = bench.ended(handle)
     assert (seen.seen, seen.exit_code) == (Seen.FAILED, 1)
     assert seen.error.splitlines()[0] == "the step ended with exit code 1"

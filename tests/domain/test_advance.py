@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.domain.advance import LOST_ATTEMPTS, Action, Promote, Record, Submit, advance
+from service.domain.advance import LOST_ATTEMPTS, SKIPPED_ATTEMPTS, Action, Promote, Record, Submit, advance
 from service.domain.assessment import Assessment
 from service.domain.execution import Artifact, Execution, Observation, Seen, State, Status, begin
 from service.domain.pipeline import Limits, Pipeline
@@ -39,10 +39,14 @@ class Play:
     def change(self, **changes: object) -> None:
         self.execution = replace(self.execution, **changes)  # type: ignore[arg-type]
 
-    def move(self, *, slots: int = 9, wanted: Collection[str] = (), **seen: Observation) -> Play:
+    def move(
+        self, *, slots: int = 9, wanted: Collection[str] = (), composes: bool = False, **seen: Observation
+    ) -> Play:
         tokens = {self.token(name): observation for name, observation in seen.items()}
         self.now += timedelta(seconds=1)
-        self.execution, self.acts = advance(self.execution, tokens, self.history, self.now, slots=slots, wanted=wanted)
+        self.execution, self.acts = advance(
+            self.execution, tokens, self.history, self.now, slots=slots, wanted=wanted, composes=composes
+        )
         return self
 
     def token(self, name: str) -> str:
@@ -101,11 +105,10 @@ def test_each_step_starts_when_everything_that_it_reads_is_there() -> None:
     assert play.execution.ended_at == play.now
 
 
-def test_a_step_is_submitted_with_its_key_and_the_digests_that_it_reads() -> None:
+def test_a_step_is_submitted_with_the_key_of_what_it_reads() -> None:
     play = Play(commit(), History()).move().move(preprocess=succeeded("preprocess", "7"))
     (submit,) = [act for act in play.acts if isinstance(act, Submit)]
     read = {("preprocess", "train"): content("preprocess", "train", "7")}
-    assert submit.inputs == read
     assert submit.step.key == result(ingredients(TRAIN), read).key
     assert submit.attempt.token == "exec-2.train.1"
     assert submit.attempt == play.execution.step("train").current
@@ -529,3 +532,75 @@ def test_what_finished_before_it_was_superseded_stays_finished() -> None:
     play.change(superseded_by="exec-3")
     play.move(evaluate=succeeded("evaluate"))
     assert play.execution.status is Status.SUCCEEDED
+
+
+# steps that a backend takes together ------------------------------------------------------------------------------------
+
+UNREACHED = Observation(Seen.SKIPPED, error="its submission ended before it began")
+
+
+def submissions(play: Play) -> dict[str, str]:
+    return {step.name: step.attempts[-1].submission for step in play.execution.steps if step.attempts}
+
+
+def test_steps_that_must_run_are_submitted_together_before_what_they_read_is_made() -> None:
+    play = Play(commit(), History()).move(composes=True)
+    assert play.done == [("Submit", "preprocess"), ("Submit", "train"), ("Submit", "evaluate")]
+    assert set(submissions(play).values()) == {"exec-2.preprocess.1"}
+    assert [step.key is None for step in play.execution.steps] == [False, True, True]
+
+
+def test_a_step_made_together_gets_the_key_that_it_would_have_got_alone() -> None:
+    together = Play(commit(), History()).move(composes=True)
+    together.move(preprocess=succeeded("preprocess"), train=succeeded("train"), evaluate=succeeded("evaluate"))
+    alone = Play(commit(), History()).move().move(preprocess=succeeded("preprocess"))
+    alone.move(train=succeeded("train")).move(evaluate=succeeded("evaluate"))
+    assert together.states == alone.states == (SUCCEEDED,) * 3
+    for one, other in zip(together.execution.steps, alone.execution.steps, strict=True):
+        assert (one.key, one.result) == (other.key, other.result)
+
+
+def test_a_step_that_may_turn_out_unneeded_is_not_submitted_before_that_is_known() -> None:
+    play = Play(commit(preprocess="2"), past(commit())).move(composes=True)
+    assert play.done == [("Submit", "preprocess")]
+    play.move(composes=True, preprocess=succeeded("preprocess"))
+    assert play.states == (SUCCEEDED, REUSED, REUSED)
+
+
+def test_a_step_seen_to_succeed_before_what_it_read_waits_for_that() -> None:
+    play = Play(commit(), History()).move(composes=True)
+    play.move(composes=True, preprocess=STILL, train=succeeded("train"))
+    assert play.states == (RUNNING,) * 3
+    play.move(composes=True, preprocess=succeeded("preprocess"), train=succeeded("train"))
+    assert play.states == (SUCCEEDED, SUCCEEDED, RUNNING)
+
+
+def test_what_a_submission_never_reached_is_blocked_by_the_failure() -> None:
+    play = Play(commit(), History()).move(composes=True)
+    play.move(composes=True, preprocess=Observation(Seen.FAILED, error="no"), train=UNREACHED, evaluate=UNREACHED)
+    assert play.states == (FAILED, BLOCKED, BLOCKED)
+
+
+def test_what_a_submission_never_reached_is_submitted_again_with_the_retry() -> None:
+    play = Play(commit(with_retries(1)), History()).move(composes=True)
+    play.move(composes=True, preprocess=Observation(Seen.FAILED, error="no"), train=UNREACHED, evaluate=UNREACHED)
+    assert play.states == (RUNNING,) * 3
+    assert set(submissions(play).values()) == {"exec-2.preprocess.2"}
+
+
+def test_a_step_that_no_submission_reaches_fails_in_the_end() -> None:
+    play = Play(commit(), History()).move(composes=True)
+    for _ in range(SKIPPED_ATTEMPTS + 1):
+        assert play.states[0] is RUNNING
+        play.move(composes=True, preprocess=UNREACHED, train=UNREACHED, evaluate=UNREACHED)
+    assert play.states == (FAILED, FAILED, FAILED)
+
+
+def test_a_newer_commit_that_wants_one_step_of_a_submission_lets_all_of_it_go_on() -> None:
+    play = Play(commit(), History()).move(composes=True)
+    play.change(superseded_by="exec-3")
+    key = play.execution.step("train").static_key
+    play.move(composes=True, wanted=[key], preprocess=STILL, train=STILL, evaluate=STILL)
+    assert play.done == []
+    play.move(composes=True, preprocess=STILL, train=STILL, evaluate=STILL)
+    assert play.done == [("Cancel", "preprocess"), ("Cancel", "train"), ("Cancel", "evaluate")]

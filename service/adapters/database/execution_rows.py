@@ -114,6 +114,7 @@ def attempt_values(execution: str, component: str, attempt: Attempt) -> dict[str
         "started_at": seconds(attempt.started_at),
         "ended_at": seconds(attempt.ended_at),
         "cancelling": attempt.cancelling,
+        "submission": attempt.submission,
     }
 
 
@@ -128,4 +129,5 @@ def attempt_of(row: Any) -> Attempt:
         started_at=moment(row.started_at),
         ended_at=moment(row.ended_at),
         cancelling=bool(row.cancelling),
+        submission=row.submission,
     )

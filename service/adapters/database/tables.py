@@ -131,6 +131,7 @@ attempts = Table(
     Column("started_at", _Time),
     Column("ended_at", _Time),
     Column("cancelling", Boolean, nullable=False),
+    Column("submission", String(256), nullable=False, server_default=""),
     Index(None, "execution"),
 )
 

@@ -48,7 +48,14 @@ class LocalBackend:
         self._uv = uv
         self._objects = Objects(self._root / "objects")
 
-    def submit(self, work: Work) -> str:
+    @property
+    def composes(self) -> bool:
+        return False
+
+    def submit(self, works: Sequence[Work]) -> Sequence[str]:
+        return [self._submit(work) for work in works]
+
+    def _submit(self, work: Work) -> str:
         folder = self._run(work.token)
         if not folder.path.exists():
             self._prepare(folder, work)
