@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.dvc import beside
+from benchmarks import dvc
 from benchmarks.measure import SCRATCH, Report, percentile, progress, settle
 from benchmarks.monorepo import Monorepo, monorepo
 from benchmarks.past import succeed
@@ -134,17 +134,14 @@ def run(rounds: int = 40) -> None:
         with opened(home, pushed) as bench:
             bench.tip = tip
             bench.made.assessor.at(NAME, bench.repository, tip)
-            floor = Floor(home / "mirrors" / "acme__mono.git")
             settle()
-            try:
+            with closing(Floor(home / "mirrors" / "acme__mono.git")) as floor:
                 _warm(bench, floor, report, rounds)
-            finally:
-                floor.close()
             tip = bench.tip
         report.add("first push ever: read 100,000 files", "ms", [found * 1_000])
         report.add("first push ever: plan and store 1,000 executions", "ms", [planned * 1_000])
         _cold(home, pushed, tip, report)
-    beside(report)
+    _beside_dvc(report, rounds)
     report.note(
         "A decision is the findings and the plans written into the open transaction; 'stored' is its commit too."
     )
@@ -204,6 +201,23 @@ def _cold(home: Path, pushed: Monorepo, tip: str, report: Report) -> None:
         report.add(f"cold start, {name}: process ready", "ms", began)
         report.add(f"cold start, {name}: first decision (one parameter)", "ms", first)
         report.add(f"cold start, {name}: process from start to end", "ms", whole)
+
+
+def _beside_dvc(report: Report, rounds: int) -> None:
+    """The same on a repository of 201 steps, small enough for `dvc status`."""
+    if dvc.command() is None:
+        dvc.beside(report, Monorepo(Path(), 0, ""), Path(), ())
+        return
+    pushed = monorepo(SCRATCH / "monorepo-small.git", dvc.PIPELINES, 0)
+    scratch = tempfile.TemporaryDirectory(prefix="refit-decision-", dir=SCRATCH)
+    with scratch as folder, opened(Path(folder) / "home", pushed) as bench:
+        bench.first()
+        with closing(Floor(Path(folder) / "home" / "mirrors" / "acme__mono.git")) as floor:
+            kept = Timings()
+            bench.push(pushed.parameter(9, "0.001"), Timings(), floor)
+            for number in range(rounds):
+                bench.push(pushed.parameter(number % pushed.pipelines, f"0.{number:04}1"), kept, floor)
+        dvc.beside(report, pushed, Path(folder), [1_000 * one for one in kept.decided])
 
 
 def _first_decision(home: str, repository: str, tip: str, sha: str) -> None:
