@@ -13,8 +13,9 @@ from typing import Protocol, TypeVar
 
 from service.domain.assessment import Assessed, Assessment, assess, reassess
 from service.domain.change import Change
+from service.domain.closure import kind_of
 from service.domain.errors import Refused
-from service.domain.facts import VERSION, Fact, Request, Shelf
+from service.domain.facts import VERSION, Fact, Kind, Request, Shelf
 from service.domain.impact import Findings
 from service.domain.names import EXECUTABLE, REGULAR, short
 from service.domain.pipeline import Manifest
@@ -151,6 +152,7 @@ class Assessor:
             return None
 
     def _full(self, repository: Repository, manifest: Manifest, tree: Tree) -> Assessment:
+        self._recall(tree)
         known: dict[Where, Assessed] = {}
         return self._settled(repository, lambda shelf: assess(manifest, tree, shelf, known))
 
@@ -158,27 +160,51 @@ class Assessor:
         self, repository: Repository, previous: Assessment, change: Change, manifest: Manifest, tree: Tree
     ) -> Assessment:
         known: dict[Where, Assessed] = {}
-        return self._settled(repository, lambda shelf: reassess(previous, change, manifest, tree, shelf, known))
+        return self._settled(
+            repository, lambda shelf: reassess(previous, change, manifest, tree, shelf, known), self._expected(change)
+        )
 
-    def _settled(self, repository: Repository, question: Callable[[Shelf], T]) -> T:
+    def _recall(self, tree: Tree) -> None:
+        """What a process before this one read of these files, at once: import by import, everything would be traced again
+        for each."""
+        paths = ((kind, tree.get(path)) for path in tree.under("") if (kind := kind_of(path)) is not None)
+        wanted = {(kind, entry.oid) for kind, entry in paths if entry is not None} - self._facts.keys()
+        if len(self._facts) + len(wanted) <= _FACTS_IN_MEMORY:
+            found = self._cache.get(wanted, VERSION)
+            with self._lock:
+                self._facts.update(found)
+
+    def _expected(self, change: Change) -> set[Request]:
+        """What a changed file was read as before, it will be read as again: asked for at once, it saves a round."""
+        return {
+            (kind, file.new.oid)
+            for file in change.files
+            if file.old is not None and file.new is not None
+            for kind in Kind
+            if (kind, file.old.oid) in self._facts and (kind, file.new.oid) not in self._facts
+        }
+
+    def _settled(self, repository: Repository, question: Callable[[Shelf], T], expected: Collection[Request] = ()) -> T:
         """Ask until every fact that the answer needs is on the shelf."""
         shelf = Shelf(self._facts, self.reader.globs)
+        shelf.wanted.update(expected)
         budget = Budget()
         while True:
+            if shelf.wanted:
+                facts = self._load(repository, sorted(shelf.wanted), budget)
+                shelf.put(facts.items())
+                with self._lock:
+                    if len(self._facts) > _FACTS_IN_MEMORY:
+                        self._facts.clear()
+                    self._facts.update(facts)
             answer = question(shelf)
             if not shelf.wanted:
                 return answer
-            facts = self._load(repository, sorted(shelf.wanted), budget)
-            shelf.put(facts.items())
-            with self._lock:
-                if len(self._facts) > _FACTS_IN_MEMORY:
-                    self._facts.clear()
-                self._facts.update(facts)
 
     def _load(self, repository: Repository, requests: list[Request], budget: Budget) -> dict[Request, Fact]:
         found = dict(self._cache.get(requests, VERSION))
         missing = [request for request in requests if request not in found]
-        if missing:
+        if len(missing) > _AT_ONCE:
             repository.prefetch(sorted({oid for _, oid in missing}))
         for start in range(0, len(missing), _AT_ONCE):  # their contents are in memory together
             some = missing[start : start + _AT_ONCE]

@@ -13,7 +13,8 @@ from service.domain.pipeline import Manifest
 @dataclass
 class Budget:
     """What reading one commit may cost, spent by the reader: what it no longer covers is not read. Every blob adds
-    ``EACH_SECONDS``, so that a large commit is read as well as a small one, and a hostile one ends."""
+    ``EACH_SECONDS``, so that a large commit is read as well as a small one, and a hostile one ends. Several threads may spend
+    it: an update that is lost errs by one blob."""
 
     seconds: float = 120.0
     characters: int = 256 * 1024 * 1024

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, exists, func, insert, or_, select, true, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from service.adapters.database import tables
@@ -34,6 +49,16 @@ _E, _S, _A, _O, _V = tables.executions, tables.steps, tables.attempts, tables.oc
 _T = tables.standings
 _UNIQUE = ("repository", "pipeline", "commit", "ref", "trigger")
 _NEWS = ~_E.c.trigger.startswith(RERUN)
+
+# Made once: putting them together takes longer than running them.
+_WITH_KEYS = select(_S.c.key, _S.c.execution).where(
+    or_(among(_S.c.key, "keys"), among(_S.c.static_key, "keys")), _S.c.key.is_not(None)
+)
+_FAILED = _WITH_KEYS.where(_S.c.state == State.FAILED.value).order_by(_S.c.execution)
+_IN_FLIGHT = _WITH_KEYS.where(_S.c.state == State.RUNNING.value, _S.c.execution != bindparam("besides"))
+_ATTEMPTS = select(_A).where(among(_A.c.execution, "ids")).order_by(_A.c.number)
+_STEPS = select(_S).where(among(_S.c.execution, "ids")).order_by(_S.c.execution, _S.c.position)
+_VERDICTS = select(_V).where(among(_V.c.execution, "ids")).order_by(_V.c.position)
 
 
 class Executions:
@@ -112,10 +137,7 @@ class Executions:
                     self.mark(id, superseded_by=instead[pipeline])
 
     def succeeded(self, ids: Collection[str]) -> frozenset[str]:
-        if not ids:
-            return frozenset()
-        well = and_(_E.c.ended_at.is_not(None), status_expression() == Status.SUCCEEDED.value)
-        return frozenset(self._connection.scalars(select(_E.c.id).where(among(self._connection, _E.c.id, ids), well)))
+        return frozenset(self._connection.scalars(_succeeded(), {"ids": ids}) if ids else ())
 
     def planned(self, repository: str, ref: str) -> Execution | None:
         query = select(_E).where(_E.c.repository == repository, _E.c.ref == shown(ref), _NEWS)
@@ -196,13 +218,8 @@ class Executions:
     def in_flight(self, keys: Collection[str], besides: str) -> Mapping[str, str]:
         if not keys:
             return {}
-        query = select(_S.c.key, _S.c.execution).where(
-            or_(*(among(self._connection, column, keys) for column in (_S.c.key, _S.c.static_key))),
-            _S.c.state == State.RUNNING.value,
-            _S.c.execution != besides,
-            _S.c.key.is_not(None),
-        )
-        return {row.key: row.execution for row in self._connection.execute(query)}
+        rows = self._connection.execute(_IN_FLIGHT, {"keys": keys, "besides": besides})
+        return {row.key: row.execution for row in rows}
 
     def occupy(self, key: str, token: str, backend: str) -> bool:
         mine = self._connection.scalar(select(_O.c.key).where(_O.c.token == token))
@@ -219,16 +236,7 @@ class Executions:
     def failed(self, keys: Collection[str]) -> Mapping[str, str]:
         if not keys:
             return {}
-        query = (
-            select(_S.c.key, _S.c.execution)
-            .where(
-                or_(*(among(self._connection, column, keys) for column in (_S.c.key, _S.c.static_key))),
-                _S.c.state == State.FAILED.value,
-                _S.c.key.is_not(None),
-            )
-            .order_by(_S.c.execution)
-        )
-        return {row.key: row.execution for row in self._connection.execute(query)}
+        return {row.key: row.execution for row in self._connection.execute(_FAILED, {"keys": keys})}
 
     def counts(self) -> Mapping[str, int]:
         """How many executions have each status."""
@@ -248,12 +256,9 @@ class Executions:
     def _loaded(self, rows: Sequence[Any]) -> list[Execution]:
         ids = [row.id for row in rows]
         attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
-        ours = among(self._connection, _A.c.execution, ids)
-        for row in self._connection.execute(select(_A).where(ours).order_by(_A.c.number)):
+        for row in self._connection.execute(_ATTEMPTS, {"ids": ids}):
             attempts[row.execution, row.component].append(attempt_of(row))
-        found = self._connection.execute(
-            select(_S).where(among(self._connection, _S.c.execution, ids)).order_by(_S.c.execution, _S.c.position)
-        ).all()
+        found = self._connection.execute(_STEPS, {"ids": ids}).all()
         known = self._lineage.results([row.result for row in found if row.result])
         steps: dict[str, list[StepRun]] = defaultdict(list)
         for row in found:
@@ -271,12 +276,17 @@ class Executions:
                 )
             )
         verdicts: dict[str, list[Verdict]] = defaultdict(list)
-        ours = among(self._connection, _V.c.execution, ids)
-        for row in self._connection.execute(select(_V).where(ours).order_by(_V.c.position)):
+        for row in self._connection.execute(_VERDICTS, {"ids": ids}):
             verdicts[row.execution].append(
                 Verdict(row.gate, bool(row.passed), row.detail, row.value, row.bound, row.baseline)
             )
         return [execution_of(row, steps[row.id], verdicts[row.id]) for row in rows]
+
+
+@cache
+def _succeeded() -> Select[tuple[str]]:
+    ended_well = and_(_E.c.ended_at.is_not(None), status_expression() == Status.SUCCEEDED.value)
+    return select(_E.c.id).where(among(_E.c.id, "ids"), ended_well)
 
 
 def status_expression() -> ColumnElement[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, case, delete, exists, func, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, Table, and_, case, delete, func, insert, literal_column, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from service.adapters.database import tables
@@ -78,22 +78,24 @@ class Jobs:
 
     def _chosen(self, table: Table, due: ColumnElement[bool], limit: int, share: int | None) -> Any:
         """Only the first open delivery of each ref, repositories taking turns, each with its share at most."""
-        earlier = table.alias()
-        blocked = exists().where(
-            earlier.c.lane == table.c.lane,
-            earlier.c.seq < table.c.seq,
-            earlier.c.due_at.is_not(None),
-            earlier.c.quarantined.is_(False),
+        waiting = table.alias()  # asked about once and not for each row, which a long backlog would make slow
+        heads = (
+            select(func.min(waiting.c.seq))
+            .where(waiting.c.due_at.is_not(None), waiting.c.quarantined.is_(False))
+            .group_by(waiting.c.lane)
         )
         turn = func.row_number().over(partition_by=table.c.repository, order_by=table.c.seq).label("turn")
-        first = select(table.c.id, table.c.seq, table.c.repository, turn).where(due, ~blocked).subquery()
+        first = select(table.c.id, table.c.seq, table.c.repository, turn).where(due, table.c.seq.in_(heads)).subquery()
         ids = select(first.c.id).order_by(first.c.turn, first.c.seq).limit(limit)
         if share is not None:
-            other = table.alias()
-            in_work = select(func.count()).where(
-                other.c.due_at.is_not(None), other.c.leased_until >= self._now, other.c.repository == first.c.repository
+            busy = (
+                select(waiting.c.repository, func.count().label("jobs"))
+                .where(waiting.c.due_at.is_not(None), waiting.c.leased_until >= self._now)
+                .group_by(waiting.c.repository)
+                .subquery()
             )
-            ids = ids.where(first.c.turn + in_work.scalar_subquery() <= share)
+            ids = ids.outerjoin_from(first, busy, busy.c.repository == first.c.repository)
+            ids = ids.where(first.c.turn + func.coalesce(busy.c.jobs, 0) <= share)
         return select(table.c.id).where(table.c.id.in_(ids)).with_for_update(skip_locked=True)
 
     def renew(self, leases: Iterable[Lease], seconds: float) -> None:

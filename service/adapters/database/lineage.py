@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, literal, or_, select, true, union, union_all
+from sqlalchemy import Connection, Select, and_, bindparam, exists, func, literal, or_, select, true, union, union_all
 
 from service.adapters.database import tables
 from service.adapters.database.among import among, pairs
@@ -21,6 +22,21 @@ from service.ports.store import Page, ResultFilter
 
 _R, _K, _P = tables.results, tables.result_keys, tables.promotions
 _IN, _OUT, _M = tables.result_inputs, tables.result_outputs, tables.result_metrics
+
+# Made once: putting them together takes longer than running them.
+_RESULTS = select(_R, _R.c.key.label("known_key"), _R.c.static_key.label("known_static")).where(
+    among(_R.c.id, "wanted")
+)
+_WITH_STATIC_KEYS = (
+    select(_R, _K.c.key.label("known_key"), _K.c.static_key.label("known_static"))
+    .join(_K, _K.c.result == _R.c.id)
+    .where(among(_K.c.static_key, "wanted"))
+    .order_by(_R.c.ended_at.desc(), _R.c.id.desc())
+)
+_OF_RESULTS = {
+    table.name: select(table).where(among(table.c.result, "ids")).order_by(table.c.result, table.c.name)
+    for table in (_IN, _OUT, _M)
+}
 
 
 class Lineage:
@@ -88,32 +104,21 @@ class Lineage:
 
     def records(self, ids: Iterable[str]) -> Sequence[ResultRecord]:
         wanted = list(dict.fromkeys(ids))
-        found = {one.id: one for one in self._records(select(_R).where(among(self._connection, _R.c.id, wanted)))}
+        found = {one.id: one for one in self._records(select(_R).where(among(_R.c.id, wanted)))}
         return [found[id] for id in wanted if id in found]
 
     def of_executions(self, executions: Collection[str], limit: int) -> Sequence[ResultRecord]:
-        kept = select(_P.c.result).where(among(self._connection, _P.c.execution, executions))
-        made = select(_R.c.id).where(among(self._connection, _R.c.execution, executions))
+        kept = select(_P.c.result).where(among(_P.c.execution, executions))
+        made = select(_R.c.id).where(among(_R.c.execution, executions))
         query = select(_R).where(_R.c.id.in_(union(made, kept))).order_by(_R.c.id.desc()).limit(limit)
         return self._records(query) if executions else []
 
     def results(self, ids: Collection[str]) -> dict[str, Result]:
         """Results as planning sees them, by id, under their own keys."""
-        query = select(_R, _R.c.key.label("known_key"), _R.c.static_key.label("known_static")).where(
-            among(self._connection, _R.c.id, ids)
-        )
-        return {result.id: result for result in self._planning(query)} if ids else {}
+        return {result.id: result for result in self._planning(_RESULTS, ids)} if ids else {}
 
     def with_static_keys(self, keys: Collection[str]) -> Sequence[Result]:
-        if not keys:
-            return []
-        query = (
-            select(_R, _K.c.key.label("known_key"), _K.c.static_key.label("known_static"))
-            .join(_K, _K.c.result == _R.c.id)
-            .where(among(self._connection, _K.c.static_key, keys))
-            .order_by(_R.c.ended_at.desc(), _R.c.id.desc())
-        )
-        return self._planning(query)
+        return self._planning(_WITH_STATIC_KEYS, keys) if keys else []
 
     def baselines(
         self, repository: str, components: Mapping[str, Sequence[str]], refs: Sequence[str]
@@ -135,30 +140,10 @@ class Lineage:
         self, repository: str, places: Sequence[tuple[str, str]], ref: str | None
     ) -> dict[tuple[str, str], str]:
         """(pipeline, component) → its newest success or promotion; one look into an index for each."""
-        wanted = pairs(self._connection, places)
-
-        def newest(table: Any, column: Any, at: Any) -> Any:
-            here = and_(
-                table.c.repository == repository,
-                table.c.pipeline == wanted.c.first,
-                table.c.component == wanted.c.second,
-                true() if ref is None else table.c.ref == shown(ref),
-            )
-            found = select(column).where(here).order_by(at.desc(), column.desc()).limit(1)
-            return found.correlate(wanted).scalar_subquery()
-
-        made, kept = _R.alias(), _P.alias()
-        query = (
-            select(wanted.c.first, wanted.c.second, made.c.id, made.c.ended_at, kept.c.result, kept.c.at)
-            .select_from(wanted)
-            .outerjoin(made, made.c.id == newest(_R, _R.c.id, _R.c.ended_at))
-            .outerjoin(
-                kept,
-                and_(kept.c.execution == newest(_P, _P.c.execution, _P.c.at), kept.c.component == wanted.c.second),
-            )
-        )
+        given = {"places": places, "repository": repository} | ({} if ref is None else {"ref": shown(ref)})
+        query = _newest(self._connection.dialect.name, anywhere=ref is None)
         found: dict[tuple[str, str], str] = {}
-        for pipeline, component, result, ended, taken, at in self._connection.execute(query):
+        for pipeline, component, result, ended, taken, at in self._connection.execute(query, given):
             newer = [(when, one) for when, one in ((ended, result), (at, taken)) if one is not None]
             if newer:
                 found[pipeline, component] = max(newer)[1]
@@ -169,10 +154,9 @@ class Lineage:
         for name in ("repository", "pipeline", "component", "commit", "execution"):
             if value := getattr(filter, name):
                 query = query.where(_R.c[name] == value)
-        if filter.digest:
-            query = query.where(exists().where(_OUT.c.result == _R.c.id, _OUT.c.digest == filter.digest))
-        if filter.read_digest:
-            query = query.where(exists().where(_IN.c.result == _R.c.id, _IN.c.digest == filter.read_digest))
+        for table, digest in ((_OUT, filter.digest), (_IN, filter.read_digest)):
+            if digest:  # few have it: asked in this way they are found first, instead of looked for among all results
+                query = query.where(_R.c.id.in_(select(table.c.result).where(table.c.digest == digest)))
         if filter.metric:
             query = query.where(exists().where(_M.c.result == _R.c.id, _M.c.name == filter.metric))
         if cursor:
@@ -242,8 +226,8 @@ class Lineage:
         query = select(*names).join(_M, _M.c.result == _R.c.id).distinct().order_by(*names)
         return [(row[0], row[1], row[2], row[3]) for row in self._connection.execute(query)]
 
-    def _planning(self, query: Select[Any]) -> list[Result]:
-        rows = self._connection.execute(query).all()
+    def _planning(self, query: Select[Any], wanted: Collection[str]) -> list[Result]:
+        rows = self._connection.execute(query, {"wanted": wanted}).all()
         outputs: dict[str, dict[str, str]] = defaultdict(dict)
         for made in self._rows(_OUT, [row.id for row in rows]):
             outputs[made.result][made.name] = made.digest
@@ -279,9 +263,32 @@ class Lineage:
     def _rows(self, table: Any, ids: Sequence[str]) -> Sequence[Any]:
         if not ids:
             return []
-        return self._connection.execute(
-            select(table).where(among(self._connection, table.c.result, ids)).order_by(table.c.result, table.c.name)
-        ).all()
+        return self._connection.execute(_OF_RESULTS[table.name], {"ids": ids}).all()
+
+
+@cache
+def _newest(dialect: str, *, anywhere: bool) -> Select[Any]:
+    """For each of the ``places``: its newest result and its newest promotion."""
+    wanted = pairs(dialect, "places")
+
+    def newest(table: Any, found: Any, at: Any) -> Any:
+        here = and_(
+            table.c.repository == bindparam("repository"),
+            table.c.pipeline == wanted.c.first,
+            table.c.component == wanted.c.second,
+            true() if anywhere else table.c.ref == bindparam("ref"),
+        )
+        query = select(found).where(here).order_by(at.desc(), found.desc()).limit(1)
+        return query.correlate(wanted).scalar_subquery()
+
+    made, kept = _R.alias(), _P.alias()
+    taken_over = and_(kept.c.execution == newest(_P, _P.c.execution, _P.c.at), kept.c.component == wanted.c.second)
+    return (
+        select(wanted.c.first, wanted.c.second, made.c.id, made.c.ended_at, kept.c.result, kept.c.at)
+        .select_from(wanted)
+        .outerjoin(made, made.c.id == newest(_R, _R.c.id, _R.c.ended_at))
+        .outerjoin(kept, taken_over)
+    )
 
 
 def _record(row: Any, inputs: list[InputRecord], outputs: list[Artifact], metrics: Mapping[str, float]) -> ResultRecord:

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from service.adapters.reading.isolation import IsolatedReader
@@ -15,6 +16,8 @@ from service.domain.pipeline import Manifest
 from service.ports.reader import Budget
 
 PROCESSES = 2
+_SEVERAL = 8
+"""Blobs that are worth a thread for each process."""
 
 
 class ReaderPool:
@@ -41,11 +44,14 @@ class ReaderPool:
     def facts(
         self, blobs: Sequence[tuple[Request, bytes | None]], budget: Budget | None = None
     ) -> list[tuple[Request, Fact]]:
-        found: list[tuple[Request, Fact]] = []
-        for blob in blobs:
+        def read(blob: tuple[Request, bytes | None]) -> list[tuple[Request, Fact]]:
             with self._turn() as reader:
-                found += reader.facts([blob], budget)
-        return found
+                return reader.facts([blob], budget)
+
+        if len(blobs) < _SEVERAL:
+            return [fact for blob in blobs for fact in read(blob)]
+        with ThreadPoolExecutor(len(self._readers)) as threads:  # one to each process, each waiting for its turn
+            return [fact for facts in threads.map(read, blobs) for fact in facts]
 
     def manifest(self, content: bytes, backends: Collection[str]) -> Manifest:
         with self._turn() as reader:

@@ -115,7 +115,7 @@ def _sources(work: Work, record: ResultRecord) -> Iterable[ResultRecord]:
 def _readers(work: Work, record: ResultRecord) -> Iterator[ResultRecord]:
     """Who read what this very result made: equal content alone may come from elsewhere."""
     for output in record.outputs:
-        for reader in _every(work, ResultFilter(record.repository, read_digest=output.digest)):
+        for reader in _every(work, ResultFilter(read_digest=output.digest)):
             if any(read.source.startswith(f"{_SOURCE}{record.id}#") for read in reader.inputs):
                 yield reader
 

@@ -1,0 +1,91 @@
+"""Owns a past in which everything has succeeded, written through the store's own verbs; refuses to run a step."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from service.adapters.backends.local.objects import Objects
+from service.bootstrap.server import Runtime
+from service.domain.execution import Artifact, Execution, State, StepRun
+from service.domain.lineage import ResultRecord
+from service.domain.pipeline import UpstreamInput
+from service.domain.plan import Decision, Result, full_key, full_parts
+
+
+def succeed(runtime: Runtime, executions: Sequence[Execution], objects: Objects) -> None:
+    """Every step of these executions succeeds, with an output of its own that the local backend really holds."""
+    now = runtime.scheduler.clock.now()
+    done = [replace(one, steps=_finished(one, objects), ended_at=now) for one in executions]
+    with runtime.database.begin() as work:
+        for execution in done:
+            for step in execution.steps:
+                assert step.result is not None, "finished just now"
+                work.lineage.add(_record(execution, step, step.result))
+            work.executions.save(execution)
+
+
+def _finished(execution: Execution, objects: Objects) -> tuple[StepRun, ...]:
+    found: dict[str, Result] = {}
+    steps = []
+    for step in execution.steps:
+        component = step.ingredients.component
+        read = [source for _, source in component.inputs if isinstance(source, UpstreamInput)]
+        outputs = {(s.component, s.output): found[s.component].outputs[s.output] for s in read}
+        key = full_key(step.static_key, component, outputs)
+        result = Result(
+            id=f"{execution.id}.{step.name}.1",
+            component=step.name,
+            key=key,
+            static_key=step.static_key,
+            parts=full_parts(step.ingredients.parts, component, outputs),
+            outputs={name: _object(objects, f"{key} {name}") for name in component.products},
+            execution=execution.id,
+            commit=execution.commit,
+            seconds=60.0,
+        )
+        found[step.name] = result
+        steps.append(replace(step, state=State.SUCCEEDED, decision=Decision.RUN, key=key, result=result))
+    return tuple(steps)
+
+
+def _object(objects: Objects, text: str) -> str:
+    digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    if not objects.holds(digest):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(text)
+            file.flush()
+            assert objects.put(Path(file.name)).digest == digest, "content-addressed"
+    return digest
+
+
+def _record(execution: Execution, step: StepRun, result: Result) -> ResultRecord:
+    at = execution.ended_at or execution.created_at
+    return ResultRecord(
+        id=result.id,
+        repository=execution.repository,
+        pipeline=execution.pipeline.name,
+        component=step.name,
+        execution=execution.id,
+        commit=execution.commit,
+        tree=execution.tree,
+        ref=execution.ref,
+        pull_request=None,
+        author=execution.author,
+        key=result.key,
+        static_key=result.static_key,
+        parts=result.parts,
+        parameters={},
+        environment="",
+        backend="local",
+        job="",
+        attempt=1,
+        started_at=execution.created_at,
+        ended_at=at,
+        inputs=(),
+        outputs=tuple(Artifact(name, digest, 100) for name, digest in result.outputs.items()),
+        metrics={"rmse": 1.0} if step.ingredients.component.metrics else {},
+    )
