@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,8 +22,8 @@ from service.cli.logs import log_to_stderr
 from service.domain.delivery import Delivery
 from service.settings import Settings
 from service.web.connections import Config, Server
+from tests.web import served as tested
 
-ROOT = Path(__file__).resolve().parents[1]
 SECRET = b"a benchmark's secret"
 
 
@@ -41,41 +39,10 @@ class Served:
 
 @contextmanager
 def served(home: Path, *command: str, **settings: str) -> Iterator[Served]:
-    """``python <command>`` (default: ``refit serve``) with nothing set but these, on a free port of this machine."""
-    home.mkdir(parents=True, exist_ok=True)
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("REFIT_")}
-    environment = {
-        **plain,
-        "PYTHONPATH": str(ROOT),
-        "REFIT_HOME": str(home),
-        "REFIT_PORT": "0",
-        "REFIT_WEBHOOK_SECRET": SECRET.decode(),
-        **settings,
-    }
+    """The tests' service, with a benchmark's secret, and how long it took until it listened."""
     began = time.monotonic()
-    with (home / "service.log").open("ab") as log:
-        words = [sys.executable, *(command or ("-m", "service", "serve"))]
-        process = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        url = _listening(process, home)
-        host, _, port = url.removeprefix("http://").rpartition(":")
-        yield Served(process, host, int(port), time.monotonic() - began)
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _listening(process: subprocess.Popen[bytes], home: Path) -> str:
-    deadline = time.monotonic() + 60
-    while not (home / "serve.json").exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError((home / "service.log").read_text(errors="replace")[-3_000:])
-        time.sleep(0.02)
-    return str(json.loads((home / "serve.json").read_text())["url"])
+    with tested.served(home, *command, **{"REFIT_WEBHOOK_SECRET": SECRET.decode(), **settings}) as one:
+        yield Served(one.process, one.host, one.port, time.monotonic() - began)
 
 
 def push_body(repository: str, ref: str, before: str, after: str, commits: int = 3) -> bytes:

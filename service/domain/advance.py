@@ -178,14 +178,14 @@ class _Move:
     def _succeeded(self, step: StepRun, attempt: Attempt, observation: Observation) -> StepRun:
         outputs = self._inputs(step)
         assert outputs is not None, "what it read was made before it, or in the same submission"
-        step = replace(step, key=full_key(step.static_key, step.ingredients.component, outputs))
+        key = full_key(step.static_key, step.ingredients.component, outputs)
         seconds = 0.0
         if attempt.started_at and attempt.ended_at:
             seconds = (attempt.ended_at - attempt.started_at).total_seconds()
         result = Result(
             id=attempt.token,
             component=step.name,
-            key=step.key or "",
+            key=key,
             static_key=step.static_key,
             parts=full_parts(step.ingredients.parts, step.ingredients.component, outputs),
             outputs={artifact.name: artifact.digest for artifact in observation.outputs},
@@ -193,7 +193,7 @@ class _Move:
             commit=self.execution.commit,
             seconds=max(seconds, 0.0),
         )
-        step = replace(step, state=State.SUCCEEDED, result=result)
+        step = replace(step, state=State.SUCCEEDED, key=key, result=result)
         self.actions.append(Record(step, attempt, observation, result))
         return step
 

@@ -170,9 +170,13 @@ class Assessor:
         paths = ((kind, tree.get(path)) for path in tree.under("") if (kind := kind_of(path)) is not None)
         wanted = {(kind, entry.oid) for kind, entry in paths if entry is not None} - self._facts.keys()
         if len(self._facts) + len(wanted) <= _FACTS_IN_MEMORY:
-            found = self._cache.get(wanted, VERSION)
-            with self._lock:
-                self._facts.update(found)
+            self._shelve(self._cache.get(wanted, VERSION))
+
+    def _shelve(self, facts: Mapping[Request, Fact]) -> None:
+        with self._lock:
+            if len(self._facts) > _FACTS_IN_MEMORY:
+                self._facts.clear()
+            self._facts.update(facts)
 
     def _expected(self, change: Change) -> set[Request]:
         """What a changed file was read as before, it will be read as again: asked for at once, it saves a round."""
@@ -193,10 +197,7 @@ class Assessor:
             if shelf.wanted:
                 facts = self._load(repository, sorted(shelf.wanted), budget)
                 shelf.put(facts.items())
-                with self._lock:
-                    if len(self._facts) > _FACTS_IN_MEMORY:
-                        self._facts.clear()
-                    self._facts.update(facts)
+                self._shelve(facts)
             answer = question(shelf)
             if not shelf.wanted:
                 return answer

@@ -48,7 +48,7 @@ class Driver:
             return
         backend = self._backend(before)
         observations = self._observe(before, backend)
-        after, actions = self._move(lease, observations)
+        after, actions = self._move(lease, observations, backend)
         if after.ended_at is None:
             self._act(after, actions, backend, lease)
 
@@ -64,18 +64,20 @@ class Driver:
     def _observe(self, execution: Execution, backend: Backend) -> dict[str, Observation]:
         """Look at every attempt in flight; one whose submission was cut off is submitted again, which adopts it."""
         seen: dict[str, Observation] = {}
+        handles: dict[str, str] = {}
         for step in execution.steps:
             attempt = step.current
             if attempt is None:
                 continue
             try:
-                handle = attempt.handle or self._submit(execution, attempt.submission, backend)[attempt.token]
-                seen[attempt.token] = backend.observe(handle)
+                seen[attempt.token] = backend.observe(self._handle(execution, attempt, backend, handles))
             except Refused as refusal:
                 seen[attempt.token] = Observation(Seen.FAILED, error=refusal.reason)
         return seen
 
-    def _move(self, lease: Lease, observations: Mapping[str, Observation]) -> tuple[Execution, Sequence[Action]]:
+    def _move(
+        self, lease: Lease, observations: Mapping[str, Observation], backend: Backend
+    ) -> tuple[Execution, Sequence[Action]]:
         with self.store.begin() as work:
             execution = work.executions.get(lease.id)  # again: a stop may have arrived while we looked
             assert execution is not None, "executions are never deleted while leased"
@@ -87,7 +89,7 @@ class Driver:
                 self.clock.now(),
                 slots=max(0, self.slots.get(name, 1) - work.executions.running(name)),
                 wanted=work.executions.wanted(besides=execution.id) if execution.superseded_by else (),
-                composes=name in self.backends and self.backends[name].composes,
+                composes=backend.composes,
             )
             for step in moved.steps:  # before occupying: a retry wants the key that its first attempt held
                 for attempt in step.attempts:
@@ -135,13 +137,11 @@ class Driver:
         handles: dict[str, str] = {}
         refused = fresh = False
         for act in acts:
-            token = act.attempt.token
+            fresh |= isinstance(act, Submit)
             try:
-                fresh |= isinstance(act, Submit)
-                if not act.attempt.handle and token not in handles:
-                    handles |= self._submit(execution, act.attempt.submission, backend)
+                handle = self._handle(execution, act.attempt, backend, handles)
                 if isinstance(act, Cancel):
-                    backend.cancel(act.attempt.handle or handles[token])
+                    backend.cancel(handle)
             except Refused:
                 refused |= isinstance(act, Submit)
         steps = tuple(
@@ -152,6 +152,15 @@ class Driver:
             work.executions.save(replace(execution, steps=steps), lease)
             pause = 0.0 if refused else _FIRST_POLL if fresh else self._pause(execution)
             work.jobs.defer(lease, pause, counts=False)
+
+    def _handle(self, execution: Execution, attempt: Attempt, backend: Backend, handles: dict[str, str]) -> str:
+        """The attempt's stored handle; without one, its submission is submitted, once for all attempts whose handles are
+        added to ``handles``."""
+        if attempt.handle:
+            return attempt.handle
+        if attempt.token not in handles:
+            handles.update(self._submit(execution, attempt.submission, backend))
+        return handles[attempt.token]
 
     def _submit(self, execution: Execution, submission: str, backend: Backend) -> dict[str, str]:
         """Attempt → handle, for every attempt of the submission."""

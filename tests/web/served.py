@@ -105,15 +105,15 @@ class Served:
 
 
 @contextmanager
-def served(home: Path, **settings: str) -> Iterator[Served]:
-    """``refit serve`` with nothing set but these, on a free port."""
+def served(home: Path, *command: str, **settings: str) -> Iterator[Served]:
+    """``python <command>`` (default: ``refit serve``) with nothing set but these, on a free port."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "serve.json").unlink(missing_ok=True)
     plain = {name: value for name, value in os.environ.items() if not name.startswith("REFIT_")}
     environment = {**plain, "PYTHONPATH": str(ROOT), "REFIT_HOME": str(home), "REFIT_PORT": "0", **settings}
     with (home / "service.log").open("ab") as log:
-        command = [sys.executable, "-m", "service", "serve"]
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        words = [sys.executable, *(command or ("-m", "service", "serve"))]
+        process = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         until(lambda: (home / "serve.json").exists() or process.poll() is not None, "the service listens")
         assert process.poll() is None, (home / "service.log").read_text(errors="replace")[-3000:]
