@@ -6,14 +6,16 @@ import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from service.adapters.backends.local.objects import Objects
 from service.bootstrap.server import Runtime
-from service.domain.execution import Artifact, Execution, State, StepRun
-from service.domain.lineage import ResultRecord
+from service.domain.advance import Record
+from service.domain.execution import Artifact, Attempt, Execution, Observation, Seen, State, StepRun
 from service.domain.pipeline import UpstreamInput
 from service.domain.plan import Decision, Result, full_key, full_parts
+from service.flow import conclude
 
 
 def succeed(runtime: Runtime, executions: Sequence[Execution], objects: Objects) -> None:
@@ -24,7 +26,7 @@ def succeed(runtime: Runtime, executions: Sequence[Execution], objects: Objects)
         for execution in done:
             for step in execution.steps:
                 assert step.result is not None, "finished just now"
-                work.lineage.add(_record(execution, step, step.result))
+                conclude.record(work, execution, _record(step, step.result, now), now)
             work.executions.save(execution)
 
 
@@ -62,30 +64,9 @@ def _object(objects: Objects, text: str) -> str:
     return digest
 
 
-def _record(execution: Execution, step: StepRun, result: Result) -> ResultRecord:
-    at = execution.ended_at or execution.created_at
-    return ResultRecord(
-        id=result.id,
-        repository=execution.repository,
-        pipeline=execution.pipeline.name,
-        component=step.name,
-        execution=execution.id,
-        commit=execution.commit,
-        tree=execution.tree,
-        ref=execution.ref,
-        pull_request=None,
-        author=execution.author,
-        key=result.key,
-        static_key=result.static_key,
-        parts=result.parts,
-        parameters={},
-        environment="",
-        backend="local",
-        job="",
-        attempt=1,
-        started_at=execution.created_at,
-        ended_at=at,
-        inputs=(),
-        outputs=tuple(Artifact(name, digest, 100) for name, digest in result.outputs.items()),
-        metrics={"rmse": 1.0} if step.ingredients.component.metrics else {},
-    )
+def _record(step: StepRun, result: Result, at: datetime) -> Record:
+    """What the driver would have said of it."""
+    outputs = tuple(Artifact(name, digest, 100) for name, digest in result.outputs.items())
+    metrics = {"rmse": 1.0} if step.ingredients.component.metrics else {}
+    attempt = Attempt(1, result.id, started_at=at, ended_at=at)
+    return Record(step, attempt, Observation(Seen.SUCCEEDED, outputs=outputs, metrics=metrics), result)
