@@ -20,5 +20,6 @@ def log_to_stderr(*, quiet: bool) -> None:
             *([] if sys.stderr.isatty() else [structlog.processors.JSONRenderer()]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Looked up at each line: whoever replaces sys.stderr and closes it again must not take the log with it.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )

@@ -12,6 +12,8 @@ from tests.web.served import served
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_server_that_is_asked_to_end_ends_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    # A run of the tests put into the background by a shell has SIGINT ignored, and what it starts would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with served(tmp_path / "home") as made:
         assert made.get("/healthz").status == 200
         code = made.end(number)
