@@ -77,6 +77,11 @@ def lock(*options: str) -> None:
         of = [] if name == "base" else ["--extra", name, "-c", "requirements/base.lock"]
         to = ["pyproject.toml", "-o", f"requirements/{name}.lock"]
         run(f"locking {name}", uv(), *COMPILE.split(), *options, *of, *to, **registry())
+    for of in sorted(
+        (ROOT / "service/adapters/backends/sagemaker/sdk").glob("*.in")
+    ):  # each has an environment of its own
+        to = [of.relative_to(ROOT), "-o", of.with_suffix(".lock").relative_to(ROOT)]
+        run(f"locking the SDK {of.stem}", uv(), *COMPILE.split(), *options, *to, **registry())
 
 
 def main(verb: str = "--help", *rest: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from service.adapters.backends.local.files import read_json, write_json
 from service.adapters.backends.local.logs import LARGEST_LOG, LogWriter, read_lines
-from service.adapters.backends.local.metrics import UnreadableMetrics, read_metrics
+from service.adapters.backends.steps.metrics import UnreadableMetrics, read_metrics
 from tests.disks import little_space
 
 # logs ------------------------------------------------------------------------------------------------------------------

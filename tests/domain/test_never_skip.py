@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.adapters.backends.local.commands import Unrunnable, arguments
+from service.adapters.backends.steps.commands import Unrunnable, arguments
 from service.adapters.reading import IsolatedReader
 from service.domain.assessment import Assessment, Ingredients
 from service.domain.pipeline import RepositoryInput

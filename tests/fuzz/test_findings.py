@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.backends.local.commands import Unrunnable, arguments
-from service.adapters.backends.local.environments import _INCLUDE
 from service.adapters.backends.local.logs import read_lines
-from service.adapters.backends.local.metrics import read_metrics
+from service.adapters.backends.steps.commands import Unrunnable, arguments
+from service.adapters.backends.steps.environments import _INCLUDE
+from service.adapters.backends.steps.metrics import read_metrics
 from service.domain.inputs import read_input
 from tests.builders import empty_shelf, repository, settle
 from tests.fuzz.test_rules import Readers

@@ -10,8 +10,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.adapters.backends.local.commands import Unrunnable, arguments
-from service.adapters.backends.local.metrics import UnreadableMetrics, read_metrics
+from service.adapters.backends.steps.commands import Unrunnable, arguments
+from service.adapters.backends.steps.metrics import UnreadableMetrics, read_metrics
 from service.adapters.reading.process import READERS
 from service.domain.closure import trace
 from service.domain.command import parse_command

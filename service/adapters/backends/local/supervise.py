@@ -18,11 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from service.adapters.backends.local.commands import Unrunnable, arguments
-from service.adapters.backends.local.environments import Interrupted, Shelf, Unbuildable, environment_for
 from service.adapters.backends.local.files import RunFolder, read_json, write_json
 from service.adapters.backends.local.logs import LogWriter
-from service.adapters.backends.local.metrics import UnreadableMetrics, read_metrics
 from service.adapters.backends.local.objects import Objects, Unstorable
 from service.adapters.backends.local.processes import (
     MARK,
@@ -31,6 +28,9 @@ from service.adapters.backends.local.processes import (
     end_descendants,
     start_ticks,
 )
+from service.adapters.backends.steps.commands import Unrunnable, arguments
+from service.adapters.backends.steps.environments import Interrupted, Shelf, Unbuildable, environment_for
+from service.adapters.backends.steps.metrics import UnreadableMetrics, read_metrics
 
 GRACE_SECONDS = 5.0
 _LOCK_SECONDS = 1.0

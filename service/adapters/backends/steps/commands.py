@@ -73,9 +73,7 @@ def _script(path: str, work: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unrunnable(f"running the step: {path} is not a notebook that can be read") from error
     if any(line.lstrip().startswith(("%", "!")) for cell in code for line in cell.splitlines()):
-        raise Unrunnable(
-            f"running the step: {path} uses magics, which need Jupyter; the local runner takes plain code cells"
-        )
+        raise Unrunnable(f"running the step: {path} uses magics, which need Jupyter; steps are plain code cells")
     script = f"{path}.py"
     (work / script).write_text("\n\n".join(code) + "\n", encoding="utf-8", errors="surrogatepass")
     return script

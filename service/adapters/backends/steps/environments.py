@@ -121,9 +121,7 @@ def _contents(files: Sequence[str], source: Path) -> dict[str, bytes]:
         if name in found:
             continue
         if name.endswith((".yml", ".yaml")) or "Dockerfile" in name:
-            raise Unbuildable(
-                f"building the environment: the local runner cannot use {name}; it takes requirements files"
-            )
+            raise Unbuildable(f"building the environment: Refit cannot use {name}; it takes requirements files")
         if not path.resolve().is_relative_to(source.resolve()) or not path.is_file():
             raise Unbuildable(f"building the environment: {name} is not in the repository")
         found[name] = content = path.read_bytes()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.backends.local.commands import Unrunnable, arguments
+from service.adapters.backends.steps.commands import Unrunnable, arguments
 
 PYTHON = Path("/env/bin/python")
 INPUTS = {"data": "/in/a b'c", "raw": "data/x.csv"}
