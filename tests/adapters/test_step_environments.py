@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import uv
 
-from service.adapters.backends.steps.environments import Interrupted, Shelf, Unbuildable, environment_for
+from service.adapters.backends.steps.declared import Unbuildable
+from service.adapters.backends.steps.environments import Interrupted, Shelf, environment_for
 from service.domain.execution import Seen
 from tests.backends import Bench, local
 

@@ -9,7 +9,7 @@ import pytest
 
 from service.adapters.backends.local.logs import read_lines
 from service.adapters.backends.steps.commands import Unrunnable, arguments
-from service.adapters.backends.steps.environments import _INCLUDE
+from service.adapters.backends.steps.declared import INCLUDE
 from service.adapters.backends.steps.metrics import read_metrics
 from service.domain.inputs import read_input
 from tests.builders import empty_shelf, repository, settle
@@ -43,8 +43,8 @@ def test_a_deep_notebook_is_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(30)
 def test_a_requirements_file_of_empty_lines_is_searched_in_one_go() -> None:
-    assert _INCLUDE.findall(b"\n" * 1_000_000 + b"-r a.txt\n") == [b"a.txt"]
-    assert not re.search(rb"\\s\*\(\?:-r", _INCLUDE.pattern)
+    assert INCLUDE.findall(b"\n" * 1_000_000 + b"-r a.txt\n") == [b"a.txt"]
+    assert not re.search(rb"\\s\*\(\?:-r", INCLUDE.pattern)
 
 
 def test_a_line_that_a_full_disk_tore_hides_no_other(tmp_path: Path) -> None:

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
-import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from service.adapters.backends.steps.digests import (
+    Stored,
+    Unstorable,
+    canonical,
+    hashed,
+    of_regular,
+    rows_of,
+    summary,
+)
 
 _CHUNK = 1 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-class Unstorable(Exception):
-    """An output that cannot be stored faithfully; the text says why."""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """``digest`` is ``sha256:<hex>`` of a file's bytes, or of a folder's canonical listing; ``size`` in bytes."""
-
-    digest: str
-    size: int
 
 
 class Objects:
@@ -53,12 +47,6 @@ class Objects:
             raise Unstorable(f"{path.name} is a symbolic link")
         return self._put_folder(path) if path.is_dir() else self._put_file(path)
 
-    def digest(self, path: Path) -> Stored:
-        """What ``put`` would say, without storing; a link inside a folder counts as where it points."""
-        if path.is_dir():
-            return _summary(self._rows(path, store=False))
-        return Stored(_hash(path), path.stat().st_size)
-
     def copy(self, digest: str, target: Path) -> None:
         """Write an object out, read-only; ``FileNotFoundError`` if it is gone. A copy, since a step running as root could
         write through a hard link."""
@@ -76,59 +64,39 @@ class Objects:
                 _copy(self._file(row["digest"]), path, 0o555 if row["executable"] else 0o444)
 
     def _put_file(self, path: Path) -> Stored:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise Unstorable(f"{path.name} is neither a file nor a folder")
-        digest, size = _hash(path), path.stat().st_size
+        stored = of_regular(path)
+        digest = stored.digest
         target = self._file(digest)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             making = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
             try:
                 _copy(path, making, 0o444)
-                if _hash(making) != digest:
+                if hashed(making) != digest:
                     raise Unstorable(f"{path.name} changed while it was stored")
                 os.replace(making, target)
             finally:
                 making.unlink(missing_ok=True)  # on a full disk, half an object must not stay
             _sync_folder(target.parent)
-        return Stored(digest, size)
+        return stored
 
     def _put_folder(self, path: Path) -> Stored:
-        rows = self._rows(path, store=True)
-        summary = _summary(rows)
-        target = self._listing(summary.digest)
+        rows = rows_of(path, self._put_file, links=False)
+        whole = summary(rows)
+        target = self._listing(whole.digest)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             making = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
             try:
                 with making.open("wb") as file:
-                    file.write(_canonical(rows))
+                    file.write(canonical(rows))
                     file.flush()
                     os.fsync(file.fileno())
                 os.replace(making, target)
             finally:
                 making.unlink(missing_ok=True)
             _sync_folder(target.parent)
-        return summary
-
-    def _rows(self, folder: Path, *, store: bool) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = []
-        for path in _walk(folder):
-            name = path.relative_to(folder).as_posix()
-            if path.is_symlink():
-                if store:
-                    raise Unstorable(f"{folder.name}/{name} is a symbolic link")
-                target = os.fsencode(path.readlink())
-                digest = f"link:{hashlib.sha256(target).hexdigest()}"
-                rows.append({"path": name, "digest": digest, "size": len(target), "executable": False})
-                continue
-            if path.is_dir():
-                rows.append({"path": name, "digest": None, "size": 0, "executable": False})
-                continue
-            one = self._put_file(path) if store else Stored(_hash(path), path.stat().st_size)
-            executable = bool(path.stat().st_mode & stat.S_IXUSR)
-            rows.append({"path": name, "digest": one.digest, "size": one.size, "executable": executable})
-        return rows
+        return whole
 
     def _file(self, digest: str) -> Path:
         name = digest.removeprefix("sha256:")
@@ -136,27 +104,6 @@ class Objects:
 
     def _listing(self, digest: str) -> Path:
         return self._file(digest).with_suffix(".folder")
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir(), key=lambda one: os.fsencode(one.name)):
-        yield path
-        if path.is_dir() and not path.is_symlink():
-            yield from _walk(path)
-
-
-def _canonical(rows: list[dict[str, object]]) -> bytes:
-    return json.dumps(rows, ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _summary(rows: list[dict[str, object]]) -> Stored:
-    size = sum(int(str(row["size"])) for row in rows)
-    return Stored(f"sha256:{hashlib.sha256(_canonical(rows)).hexdigest()}", size)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def _copy(source: Path, target: Path, mode: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from service.adapters.backends.local.files import RunFolder, read_json, write_json
 from service.adapters.backends.local.logs import LogWriter
-from service.adapters.backends.local.objects import Objects, Unstorable
+from service.adapters.backends.local.objects import Objects
 from service.adapters.backends.local.processes import (
     MARK,
     become_subreaper,
@@ -29,7 +29,9 @@ from service.adapters.backends.local.processes import (
     start_ticks,
 )
 from service.adapters.backends.steps.commands import Unrunnable, arguments
-from service.adapters.backends.steps.environments import Interrupted, Shelf, Unbuildable, environment_for
+from service.adapters.backends.steps.declared import Unbuildable
+from service.adapters.backends.steps.digests import Unstorable, digest_of, state_of
+from service.adapters.backends.steps.environments import Interrupted, Shelf, environment_for
 from service.adapters.backends.steps.metrics import UnreadableMetrics, read_metrics
 
 GRACE_SECONDS = 5.0
@@ -112,7 +114,7 @@ class Supervisor:
         outputs = {name: str(out / name) for name in spec["outputs"]}
         if spec["metrics"]:
             outputs["metrics"] = str(out / os.path.basename(spec["metrics"]))
-        before = {name: _state(work / path) for name, path in inputs.items()}
+        before = {name: state_of(work / path) for name, path in inputs.items()}
         command = arguments(spec["run"], python, inputs, outputs, spec["flags"], work)
         self.log.write("refit", f"running {spec['run']}")
         code = self._process(command, work, self._environment(python))
@@ -121,7 +123,7 @@ class Supervisor:
             reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise Stopped("failed", self._with_log(f"the step ended with {reason}"))
         for name, path in inputs.items():
-            if _state(work / path) != before[name]:
+            if state_of(work / path) != before[name]:
                 raise Stopped("failed", f"input {name} was modified; inputs are read-only")
         self._keep(outputs)
         self.outcome["seen"] = "succeeded"
@@ -156,7 +158,7 @@ class Supervisor:
                         "failed", f"input {name}: the object {source['digest']} is no longer stored"
                     ) from error
                 given[name] = str(path)
-            stored = self.objects.digest(path)
+            stored = digest_of(path)
             if stored.digest != source.get("digest", stored.digest):
                 raise Stopped("failed", f"input {name}: the stored object {source['digest']} is damaged")
             read.append({"name": name, "digest": stored.digest, "size": stored.size})
@@ -241,24 +243,6 @@ class Supervisor:
         """The message, and the last lines that were written: a traceback is in them."""
         tail = self.log.tails.get("stderr") or self.log.tails.get("refit") or self.log.tails.get("stdout") or []
         return "\n".join([text, *tail[-40:]])
-
-
-def _state(path: Path) -> object:
-    """Cheap evidence of a modification: size, time and inode of every file."""
-    if not os.path.lexists(path):
-        return None
-    if not os.path.isdir(path):
-        return _file_state(str(path))
-    return sorted(
-        (os.path.join(folder, name), _file_state(os.path.join(folder, name)))
-        for folder, _, names in os.walk(path)
-        for name in names
-    )
-
-
-def _file_state(path: str) -> tuple[int, int, int]:
-    found = os.lstat(path)
-    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def main(folder: RunFolder) -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
-import platform
 import re
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_ALGORITHM = "1"
-_INCLUDE = re.compile(rb"^[ \t]*(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)", re.MULTILINE)
+from service.adapters.backends.steps.declared import Unbuildable, content_hash, contents_of
 
 _LOCAL = re.compile(
     rb"""^[ \t]*(?:
@@ -33,10 +30,6 @@ _LOCAL = re.compile(
 Run = Callable[[Sequence[str], Path], int]
 """Runs a command in a folder with its output in the log; its exit code, negative for the signal that ended it."""
 _LOOK_SECONDS = 0.05
-
-
-class Unbuildable(Exception):
-    """The environment cannot be had; the text says why and what to do."""
 
 
 class Interrupted(Exception):
@@ -59,8 +52,8 @@ def environment_for(
     One process builds, others wait, and call ``check``, which raises when they shall not; what a killed build left is
     thrown away.
     """
-    contents = _contents(files, source)
-    name = _content_hash(contents)
+    contents = contents_of(files, source)
+    name = content_hash(contents)
     if any(_LOCAL.search(content) for content in contents.values()):
         _build(shelf.private, files, source, uv, run)
         return shelf.private / "bin" / "python", name
@@ -103,29 +96,3 @@ def _finished(code: int) -> int:
     if code < 0:
         raise Interrupted(f"building the environment: uv was ended by {signal.Signals(-code).name}")
     return code
-
-
-def _content_hash(contents: Mapping[str, bytes]) -> str:
-    digest = hashlib.sha256(f"{_ALGORITHM} {platform.python_version()} {platform.machine()}".encode())
-    for name, content in contents.items():
-        digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()[:32]
-
-
-def _contents(files: Sequence[str], source: Path) -> dict[str, bytes]:
-    """Of the files and of those that they include."""
-    waiting, found = list(files), dict[str, bytes]()
-    while waiting:
-        name = os.path.normpath(waiting.pop(0))
-        path = source / name
-        if name in found:
-            continue
-        if name.endswith((".yml", ".yaml")) or "Dockerfile" in name:
-            raise Unbuildable(f"building the environment: Refit cannot use {name}; it takes requirements files")
-        if not path.resolve().is_relative_to(source.resolve()) or not path.is_file():
-            raise Unbuildable(f"building the environment: {name} is not in the repository")
-        found[name] = content = path.read_bytes()
-        if not name.endswith(".toml"):
-            folder = os.path.dirname(name)
-            waiting += [os.path.join(folder, os.fsdecode(one)) for one in _INCLUDE.findall(content)]
-    return found

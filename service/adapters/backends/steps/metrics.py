@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # images have Python 3.9 too, which lacks it
+    from typing import TypeGuard
 
 _LARGEST = 1024 * 1024
 
@@ -38,7 +41,7 @@ def read_metrics(path: Path) -> dict[str, float]:
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
         return math.isfinite(value)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from service.adapters.backends.steps.environments import Interrupted, Shelf, Unbuildable, environment_for
+from service.adapters.backends.steps.declared import Unbuildable
+from service.adapters.backends.steps.environments import Interrupted, Shelf, environment_for
 from service.domain.errors import Retry
 
 Version = Literal["v2", "v3"]
