@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from textwrap import dedent
@@ -12,10 +15,15 @@ from textwrap import dedent
 import uv
 
 from service.adapters.backends import make_backend
+from service.adapters.backends.sagemaker.backend import SageMakerBackend
+from service.adapters.backends.sagemaker.compiler import Compiler
 from service.domain.assessment import Ingredients
+from service.domain.errors import Refused
 from service.domain.execution import Artifact, Observation, Seen
 from service.domain.pipeline import Component, Input, Limits
 from service.ports.backend import Backend, LogLine, Work
+from tests.emulators.sagemaker.process import require_unshare, running
+from tests.sdks import sdks
 
 PATIENCE = 120.0
 _tokens = count(1)
@@ -109,8 +117,13 @@ class Bench:
         return observation
 
     def run(self, script: str, **more: object) -> Observation:
-        """Submit and wait for the end."""
-        return self.ended(submit(self.backend, work(script, **more)))  # type: ignore[arg-type]
+        """Submit and wait for the end. A backend may refuse at once what another finds out later: whoever drives it makes
+        a failed attempt of both."""
+        try:
+            handle = submit(self.backend, work(script, **more))  # type: ignore[arg-type]
+        except Refused as refusal:
+            return Observation(Seen.FAILED, error=refusal.reason, ended_at=datetime.now(UTC))
+        return self.ended(handle)
 
     def until_said(self, handle: str, text: str) -> LogLine:
         """Wait for a line of the log."""
@@ -129,9 +142,22 @@ def said(bench: Bench, handle: str, *streams: str) -> list[str]:
     return [line.text for line in bench.backend.logs(handle, 0, 10_000) if line.stream in streams]
 
 
-def local(root: Path) -> Bench:
-    return Bench(lambda: make_backend("local", root, uv=uv.find_uv_bin()))
+@contextmanager
+def local(root: Path) -> Iterator[Bench]:
+    yield Bench(lambda: make_backend("local", root, uv=uv.find_uv_bin()))
 
 
-BENCHES = {"local": local}
+@contextmanager
+def sagemaker(root: Path) -> Iterator[Bench]:
+    """On an emulator of its own, whose images have the tests' interpreter."""
+    require_unshare()
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "tests")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "tests")
+    compiler = Compiler(sdks(), root / "compiler")
+    with running(root / "emulator") as cloud:
+        yield Bench(lambda: SageMakerBackend(cloud.declared(), root / "state", compiler=compiler, poll=(0.02, 0.1)))
+    compiler.close()
+
+
+BENCHES = {"local": local, "sagemaker": sagemaker}
 """One line for each backend that keeps the contract."""

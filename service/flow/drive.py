@@ -187,6 +187,8 @@ class Driver:
             inputs=inputs,
             environment=execution.pipeline.environment,
             source=_Export(self.hosts, execution.repository, execution.commit),
+            gates=execution.pipeline.gates,
+            register=execution.pipeline.register,
         )
 
     def _pause(self, execution: Execution) -> float:

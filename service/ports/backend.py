@@ -10,6 +10,7 @@ from typing import Protocol
 
 from service.domain.assessment import Ingredients
 from service.domain.execution import Artifact, Observation
+from service.domain.pipeline import Registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class Work:
 
     ``source`` writes a clean export of the commit into an empty folder. ``inputs`` maps input name → artifact of an
     upstream result, but for those that a step of the same submission is yet to make; repository inputs are found in the
-    export. ``environment`` are the declared files, by content.
+    export. ``environment`` are the declared files, by content. ``gates`` and ``register`` are the pipeline's, for a backend
+    that shows them; Refit itself judges and registers.
     """
 
     token: str
@@ -31,6 +33,8 @@ class Work:
     inputs: Mapping[str, Artifact]
     environment: tuple[str, ...]
     source: Source
+    gates: tuple[str, ...] = ()
+    register: Registration | None = None
 
 
 class Source(Protocol):

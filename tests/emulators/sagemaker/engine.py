@@ -202,6 +202,9 @@ class Engine:
             stopped = isinstance(error, JobStopped)
             described |= {f"{kind}JobStatus": "Stopped" if stopped else "Failed", "FailureReason": str(error)[:1024]}
             raise
+        finally:
+            if kind == "Processing" and (words := job.last_words("message")):
+                described["ExitMessage"] = words
         state.properties = described
 
     def _cache_key(self, run: Run, step: Mapping[str, Any], arguments: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,35 @@ class Cloud:
             )  # fmt: skip
             setattr(self._clients, name, made)
         return getattr(self._clients, name)
+
+
+class _Batch:
+    """Events on their way to CloudWatch: soon, and many at a time, as the log agent does."""
+
+    def __init__(self, put: Callable[[list[dict[str, Any]]], object]) -> None:
+        self._put = put
+        self._lock = threading.Lock()
+        self._events: list[dict[str, Any]] = []
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def add(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            self._events.append(event)
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not (closed := self._closed.wait(0.03)) or self._events:
+            with self._lock:
+                events, self._events = self._events, []
+            for at in range(0, len(events), 5_000):
+                self._put(events[at : at + 5_000])
+            if closed and not self._events:
+                return
 
 
 class Job:
@@ -135,7 +164,7 @@ class Job:
         as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
         bin_folder = str(Path(self.cloud.python).parent)
         self._process = subprocess.Popen(
-            ["unshare", "--mount", *as_root, "sh", "-c", _SHELL, "sh", str(self.ml), folder, *words],
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", *as_root, "sh", "-c", _SHELL, "sh", str(self.ml), folder, *words],
             env={"PATH": f"{bin_folder}:/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "PYTHONUNBUFFERED": "1",
                  "PIP_DISABLE_PIP_VERSION_CHECK": "1", "AWS_DEFAULT_REGION": "eu-west-1",
                  **{name: value for name, value in os.environ.items() if name.startswith(("SSL_", "PIP_"))},
@@ -148,7 +177,11 @@ class Job:
         code = self._process.wait()
         if self._stopped.is_set():
             raise JobStopped
-        if code:
+        if code and self._group.startswith("/aws/sagemaker/Processing"):
+            raise JobFailed(
+                f"AlgorithmError: {self.last_words('message') or 'See job logs for more information'}"[:1024]
+            )
+        if code:  # the training toolkit writes /opt/ml/output/failure itself, over what the script may have written
             shown = "\n".join(tail)[-900:]
             raise JobFailed(f'AlgorithmError: ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{shown}"')
 
@@ -161,13 +194,21 @@ class Job:
                 act(logGroupName=self._group, **more)
         assert self._process is not None, "started just before"
         assert self._process.stdout is not None, "started with a pipe"
+        batch = _Batch(
+            lambda events: logs.put_log_events(logGroupName=self._group, logStreamName=stream, logEvents=events)
+        )
         tail: list[str] = []
         for line in self._process.stdout:
             text = line.decode("utf-8", "replace").rstrip("\n")
             tail = [*tail[-39:], text]
-            event = {"timestamp": int(time.time() * 1000), "message": text or " "}
-            logs.put_log_events(logGroupName=self._group, logStreamName=stream, logEvents=[event])
+            batch.add({"timestamp": int(time.time() * 1000), "message": text or " "})
+        batch.close()
         return tail
+
+    def last_words(self, name: str) -> str:
+        """What the container wrote to ``/opt/ml/output/message`` or ``failure``; AWS keeps the first KiB."""
+        path = self.ml / "output" / name
+        return path.read_bytes()[:1024].decode("utf-8", "ignore") if path.is_file() else ""
 
     def _inside(self, path: str) -> Path:
         if not path.startswith("/opt/ml/"):

@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from service.adapters.backends.sagemaker.declared import Declared
 from tests.conftest import absent
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,6 +39,11 @@ class SageMaker:
             aws_secret_access_key="tests",
             config=Config(retries={"total_max_attempts": retries + 1}),
         )
+
+    def declared(self, **more: Any) -> Declared:
+        """As an operator declares it."""
+        given = {"region": REGION, "role": ROLE, "bucket": BUCKET, "endpoint_url": self.url, **more}
+        return Declared(type="sagemaker", **given)
 
     def fault(self, operation: str, error: str, times: int = 1, *, after: bool = False) -> None:
         """The next calls of this operation fail; ``after`` having been carried out."""

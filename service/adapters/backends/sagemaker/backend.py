@@ -1,0 +1,150 @@
+"""Owns the backend port on SageMaker Pipelines: a submission is one pipeline execution; refuses to keep what AWS keeps."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from service.adapters.backends.sagemaker import names
+from service.adapters.backends.sagemaker.archives import processing_code, training_code, write_bundle
+from service.adapters.backends.sagemaker.aws import Bucket, Cloud, calling, code_of
+from service.adapters.backends.sagemaker.compiler import Compiler
+from service.adapters.backends.sagemaker.composing import PARAMETER, Composed, Kept, compose
+from service.adapters.backends.sagemaker.container import places
+from service.adapters.backends.sagemaker.declared import Declared
+from service.adapters.backends.sagemaker.following import Executions
+from service.adapters.backends.sagemaker.loglines import Logs
+from service.adapters.backends.sagemaker.observing import Observer, job_of
+from service.adapters.backends.sagemaker.outputs import Index
+from service.adapters.backends.sagemaker.pipelines import Pipelines, Start
+from service.domain.errors import Refused
+from service.domain.execution import Observation
+from service.ports.backend import LogLine, Work
+
+POLL_SECONDS = (2.0, 30.0)
+_LONGEST_DESCRIPTION = 3_000
+
+
+class SageMakerBackend:
+    """Steps as jobs of a SageMaker pipeline. ``root`` is scratch space and locks; all state is in AWS. ``poll``: how long a
+    look at an execution is good for, in seconds, when it is young and when it is old."""
+
+    def __init__(
+        self, declared: Declared, root: Path, *, compiler: Compiler, poll: tuple[float, float] = POLL_SECONDS
+    ) -> None:
+        self._declared = declared
+        self._root = root.resolve()
+        self._compiler = compiler
+        cloud = Cloud(declared)
+        self._cloud = cloud
+        self._bucket = Bucket(cloud)
+        self._index = Index(self._bucket)
+        self._logs = Logs(cloud)
+        self._executions = Executions(cloud, poll)
+        self._pipelines = Pipelines(cloud, self._root / "locks")
+        self._observer = Observer(cloud, self._bucket, self._index, self._logs)
+
+    @property
+    def composes(self) -> bool:
+        return True
+
+    def submit(self, works: Sequence[Work]) -> Sequence[str]:
+        first = works[0]
+        for work in works:
+            names.token(work.token)
+        submission = names.token(first.submission)
+        if not self._declared.serves(first.repository):
+            raise Refused(
+                f"submitting {first.pipeline}: the operator has not opened this backend to {first.repository}"
+            )
+        composed = compose(self._declared, works, self._kept(works))
+        bundle = self._upload_bundle(first)
+        code = self._upload_code(composed)
+        request = composed.request(self._declared, first, bundle, code)
+        display = names.display_name(first.commit, submission)
+        arn = self._pipelines.start(
+            Start(
+                pipeline=str(request["pipeline"]),
+                definition=self._compiler.compile(request),
+                token=names.request_token(submission),
+                display=display,
+                description=f"{first.repository} {first.pipeline} at {first.commit}, submission {submission}"[
+                    :_LONGEST_DESCRIPTION
+                ],
+                parameters={PARAMETER: self._bucket.uri(f"executions/{display}")},
+                tags={"refit:repository": names.tag(first.repository), "refit:pipeline": names.tag(first.pipeline)},
+            )
+        )
+        return [str(names.Handle(arn, step)) for step in composed.steps]
+
+    def observe(self, handle: str) -> Observation:
+        known = self._known(handle)
+        return self._observer.observation(self._executions.look(known.execution), known.step)
+
+    def cancel(self, handle: str) -> None:
+        known = self._known(handle)
+        self._executions.forget(known.execution)
+        if self._executions.look(known.execution).status in ("Stopping", "Stopped", "Succeeded", "Failed"):
+            return
+        with calling("stopping a pipeline execution"):
+            try:
+                self._cloud.sagemaker.stop_pipeline_execution(
+                    PipelineExecutionArn=known.execution, ClientRequestToken=names.digest("stop", known.execution)
+                )
+            except ClientError as error:
+                if code_of(error) not in ("ConflictException", "ValidationException"):
+                    raise  # else it has ended, or is being stopped
+        self._executions.forget(known.execution)
+
+    def logs(self, handle: str, after: int, limit: int) -> Sequence[LogLine]:
+        known = names.handle_of(handle)
+        if known is None:
+            return []
+        row = self._executions.look(known.execution).steps.get(known.step)
+        job = job_of(row) if row is not None else None
+        return self._logs.lines(job.log_group, job.name, after, limit) if job is not None else []
+
+    def holds(self, digests: Sequence[str]) -> frozenset[str]:
+        return self._index.holds(digests)
+
+    @staticmethod
+    def _known(handle: str) -> names.Handle:
+        known = names.handle_of(handle)
+        if known is None:
+            raise Refused(f"following a step: {handle!r} is no step of a pipeline execution")
+        return known
+
+    def _kept(self, works: Sequence[Work]) -> Mapping[str, Kept]:
+        return self._index.find([artifact.digest for work in works for artifact in work.inputs.values()])
+
+    def _upload_bundle(self, work: Work) -> str:
+        """The export, packed here and uploaded unless the bucket has the same."""
+        scratch = self._root / "exports" / secrets.token_hex(8)
+        export = scratch / "export"
+        export.mkdir(parents=True)
+        try:
+            work.source.export(export)
+            archive = scratch / "bundle.tar.gz"
+            with archive.open("wb") as file:
+                digest = write_bundle(export, file)
+            with calling("uploading the bundle", starts=True):
+                return self._bucket.keep(f"bundles/{digest}.tar.gz", archive)
+        finally:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(scratch)
+
+    def _upload_code(self, composed: Composed) -> dict[str, str]:
+        uris = {}
+        with calling("uploading the steps' code", starts=True):
+            for name, spec in composed.specs.items():
+                if spec["kind"] == places.TRAINING:
+                    content, file = training_code(spec), "source.tar.gz"
+                else:
+                    content, file = processing_code(spec), "entry.pyz"
+                uris[name] = self._bucket.keep(f"code/{names.digest(content.hex())[:32]}/{file}", content)
+        return uris
