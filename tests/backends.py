@@ -155,7 +155,7 @@ def sagemaker(root: Path) -> Iterator[Bench]:
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "tests")
     compiler = Compiler(sdks(), root / "compiler")
     with running(root / "emulator") as cloud:
-        yield Bench(lambda: SageMakerBackend(cloud.declared(), root / "state", compiler=compiler, poll=(0.02, 0.1)))
+        yield Bench(lambda: SageMakerBackend(cloud.declared(), root / "state", compiler=compiler, poll=(0.1, 0.3)))
     compiler.close()
 
 

@@ -164,7 +164,8 @@ class Job:
         as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
         bin_folder = str(Path(self.cloud.python).parent)
         self._process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", *as_root, "sh", "-c", _SHELL, "sh", str(self.ml), folder, *words],
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", *as_root,
+             "sh", "-c", _SHELL, "sh", str(self.ml), folder, *words],
             env={"PATH": f"{bin_folder}:/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "PYTHONUNBUFFERED": "1",
                  "PIP_DISABLE_PIP_VERSION_CHECK": "1", "AWS_DEFAULT_REGION": "eu-west-1",
                  **{name: value for name, value in os.environ.items() if name.startswith(("SSL_", "PIP_"))},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _EXPIRED = frozenset(
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
 _LIMITED = frozenset({"ResourceLimitExceeded", "ServiceQuotaExceededException", "LimitExceededException"})
 _ABSENT = frozenset({"404", "NoSuchKey", "ResourceNotFound", "ResourceNotFoundException"})
+_MAKING = threading.Lock()
 _SOON_SECONDS, _OPERATOR_SECONDS = 5.0, 60.0
 
 
@@ -75,12 +77,17 @@ def _translated(act: str, error: ClientError, starts: bool) -> Retry | Refused:
     return Refused(reason) if starts else Retry(reason, _OPERATOR_SECONDS)
 
 
+@cache
+def _session() -> Any:
+    """One for the process: reading AWS's description of SageMaker takes a second."""
+    return boto3.session.Session()
+
+
 class Cloud:
     """Clients of one region, made when first needed and shared between threads."""
 
     def __init__(self, declared: Declared) -> None:
         self.declared = declared
-        self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
 
     @property
@@ -96,10 +103,11 @@ class Cloud:
         return self._client("s3")
 
     def _client(self, name: str) -> Any:
-        with self._lock:
+        with _MAKING:  # a session is not made for several threads
             if name not in self._clients:
-                self._clients[name] = boto3.session.Session(region_name=self.declared.region).client(
+                self._clients[name] = _session().client(
                     name,
+                    region_name=self.declared.region,
                     endpoint_url=self.declared.endpoint_url,
                     config=Config(
                         retries={"mode": "standard", "total_max_attempts": 2},

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,19 @@ _FRAMEWORK = "1.4-2"
 """The scikit-learn image where the operator names none."""
 
 
+@cache
+def _session(region: str, bucket: str) -> PipelineSession:
+    """Making one takes two seconds; it keeps nothing of what it compiled."""
+    boto = boto3.Session(region_name=region, aws_access_key_id="none", aws_secret_access_key="none")
+    return PipelineSession(boto_session=boto, default_bucket=bucket)
+
+
 class Composition:
     """One pipeline being put together, steps in topological order."""
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request
-        boto = boto3.Session(region_name=request["region"], aws_access_key_id="none", aws_secret_access_key="none")
-        self.session = PipelineSession(boto_session=boto, default_bucket=request["bucket"])
+        self.session = _session(request["region"], request["bucket"])
         self.outputs = ParameterString(name=request["parameter"])
         self.steps: dict[str, Any] = {}
         self.kinds = {step["name"]: step["kind"] for step in request["steps"]}
