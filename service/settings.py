@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     webhook_secret_previous: SecretStr = Field(SecretStr(""), description="the secret before it, while rotating")
     github_token: SecretStr = Field(SecretStr(""), description="read access for clone and fetch")
     git_protocols: str = Field("https", description="colon-separated transports that git may use")
+    backends: Path | None = Field(None, description="a YAML file that declares backends beside the local runner")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 chooses a free one")
     trusted_proxies: str = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -142,9 +142,8 @@ def said(bench: Bench, handle: str, *streams: str) -> list[str]:
     return [line.text for line in bench.backend.logs(handle, 0, 10_000) if line.stream in streams]
 
 
-@contextmanager
-def local(root: Path) -> Iterator[Bench]:
-    yield Bench(lambda: make_backend("local", root, uv=uv.find_uv_bin()))
+def local(root: Path) -> Bench:
+    return Bench(lambda: make_backend("local", root, uv=uv.find_uv_bin()))
 
 
 @contextmanager
@@ -159,5 +158,8 @@ def sagemaker(root: Path) -> Iterator[Bench]:
     compiler.close()
 
 
-BENCHES = {"local": local, "sagemaker": sagemaker}
+BENCHES: dict[str, Callable[[Path], AbstractContextManager[Bench]]] = {
+    "local": lambda root: nullcontext(local(root)),
+    "sagemaker": sagemaker,
+}
 """One line for each backend that keeps the contract."""

@@ -11,6 +11,7 @@ from functools import partial
 import uv
 
 from service.adapters.git.host import MirrorHost
+from service.bootstrap.backends import open_backends
 from service.bootstrap.parts import make_home, open_database
 from service.domain.errors import Refused
 from service.ports.git_host import GitHost
@@ -40,6 +41,7 @@ def examine() -> list[Check]:
         ),
         _tried("uv", lambda: uv.find_uv_bin()),
         _tried("database", lambda: _tried_database(settings)),
+        _tried("backends", lambda: ", ".join(open_backends(settings))),
         Check("webhook secret", bool(settings.secrets), "set" if settings.secrets else "set REFIT_WEBHOOK_SECRET"),
     ]
     for name in settings.repositories:

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.adapters.backends import BUILT_IN
 from service.adapters.git.checkout import Checkout
 from service.adapters.reading import IsolatedReader
 from service.adapters.reading.schema import json_schema
+from service.bootstrap.backends import names_of_backends
 from service.domain.errors import Refused
 from service.domain.facts import Fact, Request
 from service.flow.assess import Assessor
+from service.settings import Settings
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def reader() -> Iterator[IsolatedReader]:
 
 def known_backends() -> Collection[str]:
     """The names that a manifest may use here."""
-    return tuple(BUILT_IN)
+    return names_of_backends(Settings())
 
 
 def manifest_schema() -> Mapping[str, object]:

@@ -17,8 +17,9 @@ from fastapi import FastAPI
 
 from service.adapters.clock import SystemClock
 from service.adapters.github.webhook import GitHubWebhooks
+from service.bootstrap.backends import open_backends, slots_of
 from service.bootstrap.here import Here, checkout, known_backends
-from service.bootstrap.parts import StoredFacts, make_loop, open_backends, open_database, version
+from service.bootstrap.parts import StoredFacts, make_loop, open_database, version
 from service.domain.errors import Refused
 from service.domain.execution import Execution
 from service.domain.names import short
@@ -83,7 +84,7 @@ def local_run(path: Path) -> Iterator[LocalRun]:
     """``refit run``: the same arrows as a server's, on a database of this repository's own."""
     settings = Settings(slots=max(1, os.cpu_count() or 1))
     with checkout(path) as here, _local_scheduler(settings, here) as scheduler:
-        working = make_loop(scheduler, settings.slots, (here.name,))
+        working = make_loop(scheduler, slots_of(settings, scheduler.backends), (here.name,))
         working.start()
         try:
             yield LocalRun(here, scheduler)

@@ -8,14 +8,10 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-import uv
-
-from service.adapters.backends import BUILT_IN, make_backend
 from service.adapters.database.unit_of_work import Database
 from service.domain.errors import Refused
 from service.domain.facts import Fact, Request
 from service.flow.schedule import Scheduler
-from service.ports.backend import Backend
 from service.ports.notifier import Notifier
 from service.ports.store import Queue, Store
 from service.settings import Settings
@@ -97,15 +93,14 @@ def unwritable(home: Path) -> str:
     return ""
 
 
-def open_backends(settings: Settings) -> dict[str, Backend]:
-    uv_binary = uv.find_uv_bin()
-    return {name: make_backend(name, settings.home / "local", uv=uv_binary) for name in BUILT_IN}
-
-
 def make_loop(
-    scheduler: Scheduler, slots: int, repositories: Collection[str], notifiers: Sequence[Notifier] = ()
+    scheduler: Scheduler,
+    slots: Mapping[str, int],
+    repositories: Collection[str],
+    notifiers: Sequence[Notifier] = (),
 ) -> Loop:
-    handlers = Handlers(scheduler, dict.fromkeys(scheduler.backends, slots), tuple(notifiers), tuple(repositories))
+    """``slots``: how many steps each backend runs at once."""
+    handlers = Handlers(scheduler, slots, tuple(notifiers), tuple(repositories))
     driver = handlers.driver()
     return Loop(
         scheduler.store,

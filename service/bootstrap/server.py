@@ -8,18 +8,17 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from service.adapters.backends import BUILT_IN
 from service.adapters.clock import SystemClock
 from service.adapters.database.unit_of_work import Database
 from service.adapters.git.host import MirrorHost
 from service.adapters.github.webhook import GitHubWebhooks
 from service.adapters.notifiers.console import Console
 from service.adapters.reading import ReaderPool
+from service.bootstrap.backends import names_of_backends, open_backends, slots_of
 from service.bootstrap.parts import (
     StoredFacts,
     make_home,
     make_loop,
-    open_backends,
     serve_database,
     unwritable,
     version,
@@ -72,7 +71,7 @@ def working(made: Runtime) -> Iterator[None]:
     """The worker at work: jobs as they come, chores from time to time; what is in hand is finished at the end."""
     scheduler, settings = made.scheduler, made.settings
     sweeper = Sweeper(made.database, scheduler.hosts, scheduler.clock)
-    loop = make_loop(scheduler, settings.slots, made.repositories, (Console(),))
+    loop = make_loop(scheduler, slots_of(settings, scheduler.backends), made.repositories, (Console(),))
     chores = Chores(
         (
             Chore("sweep", settings.sweep_seconds, sweeping(sweeper)),
@@ -123,7 +122,7 @@ def choices(settings: Settings) -> list[str]:
     repositories = ", ".join(settings.repositories) or "none yet: set REFIT_REPOSITORIES"
     return [
         f"database: {store}",
-        f"backends: {', '.join(BUILT_IN)} ({settings.slots} steps at once)",
+        f"backends: {', '.join(names_of_backends(settings))} ({settings.slots} local steps at once)",
         f"repositories: {repositories}",
         "webhook secret: "
         + ("set" if settings.secrets else "none, so every webhook is refused: set REFIT_WEBHOOK_SECRET"),

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from service.ports.backend import Backend
 
 BUILT_IN = {"local": "service.adapters.backends.local.backend:LocalBackend"}
 """Names that every server has → where the class is, imported on use: cloud SDKs are heavy."""
+DECLARED = {"sagemaker": "service.adapters.backends.sagemaker.opening:open_sagemaker"}
+"""Types that an operator may declare → what opens one, given what was declared."""
 
 
 def make_backend(name: str, root: Path, *, uv: str) -> Backend:
     """The built-in backend of that name, with its state below ``root``."""
-    module, _, attribute = BUILT_IN[name].partition(":")
-    made: Backend = getattr(importlib.import_module(module), attribute)(root, uv=uv)
+    made: Backend = _found(BUILT_IN[name])(root, uv=uv)
     return made
+
+
+def open_declared(name: str, given: Mapping[str, object], root: Path, *, uv: str) -> Backend:
+    """The backend that the operator declared under this name; ``given["type"]`` is one of ``DECLARED``. ``ValueError``, as
+    pydantic raises it, holds every mistake; ``Refused`` if what it needs is not installed."""
+    made: Backend = _found(DECLARED[str(given["type"])])(name, given, root, uv=uv)
+    return made
+
+
+def _found(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from sagemaker import image_uris
+from sagemaker import image_uris, utils
 from sagemaker.estimator import Estimator
 from sagemaker.inputs import TrainingInput
 from sagemaker.model import Model
@@ -44,6 +44,11 @@ _CONDITIONS = {
 _IDLE_SECONDS = 300
 _FRAMEWORK = "1.4-2"
 """The scikit-learn image where the operator names none."""
+
+
+# Each look at the SDK's configuration, a dozen for a step, validates it against its whole schema for a tenth of a second:
+# the file is Refit's own, and was validated when it was loaded.
+utils.validate_sagemaker_config = lambda *_: None
 
 
 @cache
