@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from service.domain.change import Change, FileChange
 from service.domain.facts import Evidence, Kind
 from service.domain.modules import also_known_as
-from service.domain.names import SUBMODULE, SYMLINK, RepoPath
+from service.domain.names import RepoPath
 from service.domain.tree import parents
 
 Where = tuple[str, str]
@@ -217,4 +217,4 @@ def _means_the_same(file: FileChange, evidence: Evidence) -> bool:
 
 
 def _is_link(file: FileChange) -> bool:
-    return any(entry is not None and entry.mode in (SYMLINK, SUBMODULE) for entry in (file.old, file.new))
+    return any(entry is not None and entry.is_link for entry in (file.old, file.new))
