@@ -62,7 +62,7 @@ class Edits:
     @cached_property
     def _names(self) -> frozenset[RepoPath]:
         """What was looked up under one of these may now be another file, or none."""
-        return frozenset(self._moved).union(name for path in self._files for name in also_known_as(path))
+        return frozenset(self._moved).union(name for path in self._moved for name in also_known_as(path))
 
     @cached_property
     def _folders(self) -> frozenset[RepoPath]:
@@ -82,7 +82,7 @@ class Edits:
         if closure.prefixes and any(path.startswith(tuple(closure.prefixes)) for path in self._moved):
             return None
         edited = closure.looked_up & self._edited
-        if not edited:
+        if not edited or self._misses(edited & closure.code):
             return closure
         values: dict[RepoPath, str] = {}
         for path in edited:
@@ -90,9 +90,15 @@ class Edits:
             if value is None:
                 return None
             values[path] = value
-        if not values.keys() <= dict(closure.files).keys():
-            return None
         return replace(closure, files=tuple((path, values.get(path, value)) for path, value in closure.files))
+
+    def _misses(self, code: Iterable[RepoPath]) -> bool:
+        """Whether some of these are yet to be read: the same question comes again when they are."""
+        misses = self._evidence.misses
+        for path in code:
+            for entry in (self._files[path].old, self._files[path].new):
+                self._fact(kind_of(path) or Kind.PYTHON, entry)
+        return self._evidence.misses != misses
 
     def _value(self, path: RepoPath, closure: Closure) -> str | None:
         """What the file counts as now; ``None``: it may import something else."""
