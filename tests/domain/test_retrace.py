@@ -74,9 +74,18 @@ def test_another_declaration_is_traced_anew(reader: IsolatedReader) -> None:
         assert reassessed(before, FILES, declared, FILES, reader) == assessed(declared, FILES, reader)
 
 
-def test_a_file_that_counts_by_its_bytes_still_does(reader: IsolatedReader) -> None:
-    files: dict[str, Content] = {"tool": "import inspect, lib\nprint(inspect.getsource(lib))\n", "lib.py": "F = 1\n"}
-    changed = {**files, "lib.py": "F = 1  # more\n"}
+@pytest.mark.parametrize(
+    ("lib", "path", "content"),
+    [
+        ("import inspect, sys\nF = inspect.getsource(sys.modules[__name__])\n", "lib.py", "comment"),
+        ("import core\nF = core.__doc__\n", "core/__init__.py", '"""Shown."""\n'),
+        ("import glob\nF = glob.glob('*.json')\n", "new.json", "{}"),
+    ],
+    ids=["source text that is shown", "a docstring that is shown", "a glob at the root"],
+)
+def test_what_counts_besides_still_does(reader: IsolatedReader, lib: str, path: str, content: str) -> None:
+    files: dict[str, Content] = {**FILES, "lib.py": lib}
+    changed = {**files, path: f"{lib}# a comment\n" if content == "comment" else content}
     before, after = assessed(DECLARED, files, reader), assessed(DECLARED, changed, reader)
     assert before != after
     assert reassessed(before, files, DECLARED, changed, reader) == after
