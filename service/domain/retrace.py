@@ -7,7 +7,7 @@ Most pushes edit what functions do and not what they import. ``trace`` stays the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 from service.domain.change import Change, FileChange
@@ -17,6 +17,8 @@ from service.domain.modules import also_known_as
 from service.domain.names import Entry, RepoPath
 from service.domain.opened import Declared
 from service.domain.tree import Tree, parents
+
+_LEADING = tuple(one.name for one in fields(PythonFacts) if one.name not in ("kept", "blanked"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +129,9 @@ class Edits:
         return fact if isinstance(fact, PythonFacts) else None
 
 
-def _leads(fact: PythonFacts) -> Iterable[object]:
+def _leads(fact: PythonFacts) -> list[object]:
     """All of it but what the file means."""
-    return astuple(replace(fact, kept="", blanked=""))
+    return [getattr(fact, name) for name in _LEADING]
 
 
 def _is_edit(file: FileChange) -> bool:
