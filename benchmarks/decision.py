@@ -73,10 +73,10 @@ class Bench:
         """The repository's first push: everything runs. Seconds for the findings and for the plans with their storing."""
         self.repository.fetch(self.pushed.base)
         request, began = self.request(self.pushed.base), time.perf_counter()
-        findings = self.made.scheduler.findings(request)
+        prepared = self.made.scheduler.prepare(request)
         found = time.perf_counter()
         with self.made.database.begin() as work:
-            executions = self.made.scheduler.store_plans(work, request, findings)
+            executions = self.made.scheduler.store_plans(work, request, prepared)
         ended = time.perf_counter()
         self.settle(executions)
         self.tip = self.pushed.base
@@ -97,9 +97,9 @@ class Bench:
             kept.floor.append(_seconds(lambda: floor.between(old, new)))
         scheduler, began = self.made.scheduler, time.perf_counter()
         request = self.request(sha)
-        findings = scheduler.findings(request)
+        prepared = scheduler.prepare(request)
         with self.made.database.begin() as work:
-            executions = scheduler.store_plans(work, request, findings)
+            executions = scheduler.store_plans(work, request, prepared)
             decided = time.perf_counter()
         stored = time.perf_counter()
         if len(kept.floor) == len(kept.decided):
@@ -229,9 +229,9 @@ def _first_decision(home: str, repository: str, tip: str, sha: str) -> None:
         bench.repository.fetch(sha)
         began = time.perf_counter()
         request = bench.request(sha)
-        findings = bench.made.scheduler.findings(request)
+        prepared = bench.made.scheduler.prepare(request)
         with bench.made.database.begin() as work:
-            bench.made.scheduler.store_plans(work, request, findings)
+            bench.made.scheduler.store_plans(work, request, prepared)
             decided = (time.perf_counter() - began) * 1_000
     print(json.dumps({"ready": ready, "decided": decided}))
 

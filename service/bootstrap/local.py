@@ -57,12 +57,12 @@ class LocalRun:
             pipelines=(pipeline,) if pipeline else (),
             forced=tuple(forced),
         )
-        findings = self.scheduler.findings(wanted)
-        names = [p.name for p in findings.after.manifest.pipelines]
+        prepared = self.scheduler.prepare(wanted)
+        names = [p.name for p in prepared.findings.after.manifest.pipelines]
         if pipeline and pipeline not in names:
             raise Refused(f"running {pipeline}: refit.yaml at {short(sha)} declares {', '.join(names) or 'none'}")
         with self.scheduler.store.begin() as work:
-            return self.scheduler.store_plans(work, wanted, findings)
+            return self.scheduler.store_plans(work, wanted, prepared)
 
     def look(self, ids: Sequence[str]) -> list[Execution]:
         """The executions as they stand."""

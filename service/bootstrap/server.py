@@ -15,6 +15,7 @@ from service.adapters.github.webhook import GitHubWebhooks
 from service.adapters.notifiers.console import Console
 from service.adapters.reading import ReaderPool
 from service.bootstrap.backends import names_of_backends, open_backends, slots_of
+from service.bootstrap.late_facts import LateFacts
 from service.bootstrap.parts import (
     StoredFacts,
     make_home,
@@ -59,9 +60,10 @@ def runtime(settings: Settings) -> Iterator[Runtime]:
         )
         try:
             backends = open_backends(settings)
-            assessor = Assessor(reading, StoredFacts(store), tuple(backends))
-            scheduler = Scheduler(store, hosts, assessor, backends, SystemClock())
-            yield Runtime(settings, store, reading, assessor, scheduler, settings.repositories)
+            with LateFacts.opened(StoredFacts(store)) as facts:
+                assessor = Assessor(reading, facts, tuple(backends))
+                scheduler = Scheduler(store, hosts, assessor, backends, SystemClock())
+                yield Runtime(settings, store, reading, assessor, scheduler, settings.repositories)
         finally:
             hosts.close()
 

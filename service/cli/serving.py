@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import threading
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from types import FrameType
@@ -88,16 +87,18 @@ def worker() -> None:
     """Do the work that a `refit serve --no-worker` on the same database receives."""
     settings = Settings()
     log_to_stderr(quiet=False)
-    stopped = threading.Event()
+    asked, ask = (
+        os.pipe()
+    )  # no threading.Event: a handler that sets it may wait for the very thread that it interrupted
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopped.set()
+        os.write(ask, b"\0")
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     with bootstrap.runtime(settings) as runtime, bootstrap.working(runtime):
         messages.print("refit works", markup=False)
-        stopped.wait()
+        os.read(asked, 1)
 
 
 @app.command()

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from service.domain.change import Change
-from service.domain.closure import trace
 from service.domain.facts import VERSION, Doubt, Evidence
 from service.domain.inputs import Reading, read_environment, read_input
 from service.domain.links import follow
@@ -24,6 +23,7 @@ from service.domain.opened import Declared
 from service.domain.parameters import Selected, files_of, select
 from service.domain.pipeline import Component, Manifest, Pipeline, RepositoryInput, UpstreamInput, UriInput
 from service.domain.reach import IMPORTABLE, Index, Where, roots
+from service.domain.retrace import Beginning, Edits, Traced, follow_code
 from service.domain.step_key import Part, PartKind, Parts, key_of
 from service.domain.tree import Tree
 
@@ -59,7 +59,8 @@ class Assessed:
     """Ingredients, and what they depended on, which drives candidate selection.
 
     Paths looked up for their meaning (``semantic``) or their bytes (``raw``), misses included; folders whose existence
-    was asked; whole ``prefixes``; how far a doubt ``widened`` it (``""``, ``python``, ``all``).
+    was asked; whole ``prefixes``; how far a doubt ``widened`` it (``""``, ``python``, ``all``). ``traced``: what a neighbour
+    may start from.
     """
 
     ingredients: Ingredients
@@ -68,6 +69,7 @@ class Assessed:
     folders: frozenset[RepoPath]
     prefixes: tuple[str, ...]
     widened: str
+    traced: Traced | None = field(default=None, compare=False, repr=False)
 
     @property
     def component(self) -> Component:
@@ -139,6 +141,7 @@ def reassess(
     ``change`` leads from the tree of ``previous`` to ``tree``.
     """
     known = {} if known is None else known
+    edits = Edits(change, evidence)
     missing = evidence.misses
     touched = previous.index.candidates(change, evidence)
     if evidence.misses != missing:
@@ -153,7 +156,7 @@ def reassess(
         before = previous.manifest.pipeline(pipeline.name)
         alike = before is not None and (before.environment, before.ignore) == (pipeline.environment, pipeline.ignore)
         fresh = {
-            where: _settled(pipeline, component, tree, evidence, known)
+            where: _settled(pipeline, component, tree, evidence, known, edits, previous.components.get(where))
             for component in pipeline.components
             if (where := (pipeline.name, component.name)) in touched
             or not alike
@@ -182,13 +185,21 @@ def mark(pipeline: Pipeline, components: Mapping[Where, Assessed]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _settled(pipeline: Pipeline, component: Component, tree: Tree, evidence: Evidence, known: Known) -> Assessed:
+def _settled(
+    pipeline: Pipeline,
+    component: Component,
+    tree: Tree,
+    evidence: Evidence,
+    known: Known,
+    edits: Edits | None = None,
+    before: Assessed | None = None,
+) -> Assessed:
     """One component, remembered once no fact was missing for it."""
     where = (pipeline.name, component.name)
     if where in known:
         return known[where]
     missing = evidence.misses
-    one = assess_component(pipeline, component, tree, evidence)
+    one = assess_component(pipeline, component, tree, evidence, edits, before)
     if evidence.misses == missing:
         known[where] = one
     return one
@@ -197,11 +208,21 @@ def _settled(pipeline: Pipeline, component: Component, tree: Tree, evidence: Evi
 MANIFEST = "refit.yaml"
 
 
-def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evidence: Evidence) -> Assessed:
-    """Key parts of one component; see :class:`Assessed`."""
+def assess_component(
+    pipeline: Pipeline,
+    component: Component,
+    tree: Tree,
+    evidence: Evidence,
+    edits: Edits | None = None,
+    before: Assessed | None = None,
+) -> Assessed:
+    """Key parts of one component; see :class:`Assessed`. ``before``: what it was in a neighbour's tree, from which ``edits``
+    lead to ``tree``."""
     extra, linked = _extra(pipeline, component, tree, evidence)
     chosen = select(component.params, tree, evidence)
-    closure = trace(component.run, extra, chosen.targets, tree, evidence, _declared(pipeline, component, chosen))
+    beginning = Beginning(component.run, extra, chosen.targets, _declared(pipeline, component, chosen))
+    traced = follow_code(beginning, tree, evidence, edits, before.traced if before else None)
+    closure = traced.closure
     environment = [read_environment(path, tree, evidence) for path in pipeline.environment]
     inputs = [
         (name, read_input(source.path, tree, evidence))
@@ -231,7 +252,7 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
             notes=tuple(dict.fromkeys(_note(path, doubt, bool(extra)) for path, doubt in doubts)),
             unknowable=tuple(f"the version of {shown(uri)} cannot be resolved" for uri in uris),
         ),
-        semantic=closure.looked_up | frozenset(extra),
+        semantic=closure.looked_up.union(extra) if extra else closure.looked_up,
         raw=frozenset().union(
             closure.by_bytes,
             chosen.looked_up,
@@ -245,6 +266,7 @@ def assess_component(pipeline: Pipeline, component: Component, tree: Tree, evide
             *(p for read in (*environment, *(r for _, r in inputs)) for p in read.prefixes),
         ),
         widened=widened,
+        traced=traced,
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from service.domain.command import Command, parse_command
 from service.domain.facts import INSTANTIATES, Doubt, Evidence, Import, Kind, PythonFacts, Read
 from service.domain.links import Destination, follow
-from service.domain.modules import COMPILED, CYTHON, SUFFIXES, any_standard
+from service.domain.modules import COMPILED, CYTHON, SUFFIXES, any_standard, climb
 from service.domain.names import Entry, RepoPath
 from service.domain.opened import Declared, below, folder_of, places
 from service.domain.tree import Tree
@@ -37,7 +37,8 @@ class Closure:
     ``looked_up`` holds every file path asked and ``folders`` every folder whose existence was asked. ``by_bytes`` are the
     files that count by their OID whatever they are. ``namespaces`` are the folders that an import takes for a package
     although no file makes them one: while they are there, it succeeds. ``opened`` are files that the code opens by a
-    literal path, ``prefixes`` whole folders that it reads.
+    literal path, ``prefixes`` whole folders that it reads. ``code`` was read as Python, and counts with its docstrings if
+    something ``keeps_docstrings``.
     """
 
     files: tuple[tuple[RepoPath, str], ...]
@@ -48,6 +49,8 @@ class Closure:
     namespaces: frozenset[RepoPath] = frozenset()
     opened: frozenset[RepoPath] = frozenset()
     prefixes: frozenset[str] = frozenset()
+    code: frozenset[RepoPath] = frozenset()
+    keeps_docstrings: bool = False
 
 
 def trace(
@@ -234,7 +237,7 @@ class _Search:
         return doubt.what == INSTANTIATES and self._has_targets
 
     def _follow_import(self, at: _Reached, one: Import) -> None:
-        base = _climb(at.package, one.level - 1) if one.level else ()
+        base = climb(at.package, one.level - 1) if one.level else ()
         if base is None:
             return  # beyond the top-level package: ImportError
         name = (*base, *one.module.split(".")) if one.module else base
@@ -380,18 +383,6 @@ class _Search:
             frozenset(self._namespaces),
             frozenset(self._opened),
             frozenset(self._prefixes),
+            frozenset(self._facts),
+            keep,
         )
-
-
-def _climb(package: _Name, levels: int) -> _Name | None:
-    """The package that many dots up; above a folder taken as a package are the folders around it."""
-    if levels < len(package):
-        return package[: len(package) - levels]
-    if not package or not package[0].startswith("/"):
-        return None
-    folder = package[0][1:]
-    for _ in range(levels - len(package) + 1):
-        if not folder:
-            return None
-        folder = posixpath.dirname(folder)
-    return ("/" + folder,)

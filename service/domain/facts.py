@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-ALGORITHM = "1"
+ALGORITHM = "2"
 VERSION = f"{ALGORITHM}/py{sys.version_info.major}.{sys.version_info.minor}"
 """Part of every step key and of every stored fact: ``ast`` differs between Python versions, our rules between ours."""
 

@@ -57,3 +57,17 @@ def also_known_as(path: RepoPath) -> Iterator[RepoPath]:
         folder, stem = posixpath.split(folder)
     if rest in ("py", "pyc", "so", "abi3.so") and stem in STANDARD:
         yield any_standard(folder)
+
+
+def climb(package: tuple[str, ...], levels: int) -> tuple[str, ...] | None:
+    """The package that many dots up; above a folder taken as a package are the folders around it."""
+    if levels < len(package):
+        return package[: len(package) - levels]
+    if not package or not package[0].startswith("/"):
+        return None
+    folder = package[0][1:]
+    for _ in range(levels - len(package) + 1):
+        if not folder:
+            return None
+        folder = posixpath.dirname(folder)
+    return ("/" + folder,)

@@ -22,6 +22,11 @@ class Entry:
     mode: str
     oid: str
 
+    @property
+    def is_link(self) -> bool:
+        """Whether it leads elsewhere: a symbolic link, or a submodule."""
+        return self.mode in (SYMLINK, SUBMODULE)
+
 
 def is_sha(text: str) -> bool:
     """Whether ``text`` is a full SHA-1 or SHA-256 object name: the only form of revision handed to git."""

@@ -7,7 +7,7 @@ costs what it touches, and layers are merged as they grow.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from service.domain.change import Change, FileChange
 from service.domain.facts import Evidence, Kind
 from service.domain.modules import also_known_as
-from service.domain.names import SUBMODULE, SYMLINK, RepoPath
+from service.domain.names import RepoPath
 from service.domain.tree import parents
 
 Where = tuple[str, str]
@@ -78,7 +78,7 @@ class Index:
         if not change.files:
             return _NONE
         if any(_is_link(file) for file in change.files):  # lookups through a link are not recorded path by path
-            return frozenset(where for layer, hidden in self._visible() for where in layer.all() - hidden)
+            return self._visible(_Layer.all)
         same: dict[RepoPath, bool] = {}
 
         def means_the_same(file: FileChange) -> bool:
@@ -86,17 +86,17 @@ class Index:
                 same[file.path] = _means_the_same(file, evidence)
             return same[file.path]
 
-        found: set[Where] = set()
-        for layer, hidden in self._visible():
-            found |= layer.touched(change.files, means_the_same, evidence) - hidden
-        return frozenset(found)
+        return self._visible(lambda layer: layer.touched(change.files, means_the_same, evidence))
 
-    def _visible(self) -> Iterator[tuple[_Layer, frozenset[Where]]]:
-        """Each layer with the components that a newer one speaks for."""
-        hidden: frozenset[Where] = _NONE
-        for layer in reversed(self.layers):
-            yield layer, hidden
-            hidden |= layer.components.keys()
+    def _visible(self, ask: Callable[[_Layer], set[Where]]) -> frozenset[Where]:
+        """What the layers answer, each but of the components that a newer one speaks for."""
+        found: set[Where] = set()
+        for at, layer in enumerate(self.layers):
+            answer = ask(layer)
+            for newer in self.layers[at + 1 :]:
+                answer.difference_update(newer.components.keys() & answer)
+            found |= answer
+        return frozenset(found)
 
 
 @dataclass(frozen=True)
@@ -217,4 +217,4 @@ def _means_the_same(file: FileChange, evidence: Evidence) -> bool:
 
 
 def _is_link(file: FileChange) -> bool:
-    return any(entry is not None and entry.mode in (SYMLINK, SUBMODULE) for entry in (file.old, file.new))
+    return any(entry is not None and entry.is_link for entry in (file.old, file.new))

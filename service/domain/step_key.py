@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from service.domain.names import short, shown
 
@@ -25,8 +26,7 @@ class PartKind(StrEnum):
     UNCERTAIN = "uncertain"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Part:
+class Part(NamedTuple):
     """One ingredient: ``source`` / ``src/train.py`` / its semantic hash. ``value`` is a hash or a canonical text."""
 
     kind: PartKind

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from service.domain.modules import STANDARD, untagged
-from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath
+from service.domain.names import Entry, RepoPath
 
 _FLATTEN_AT = 2_000
 
@@ -49,7 +49,7 @@ class Tree:
     def links(self) -> frozenset[RepoPath]:
         """Paths of symbolic links and submodules."""
         if self._links is None:
-            self._links = frozenset(path for path, entry in self._files.items() if _is_link(entry))
+            self._links = frozenset(path for path, entry in self._files.items() if entry.is_link)
         return self._links
 
     @cached_property
@@ -92,7 +92,7 @@ class Tree:
                     files[path] = entry
             derived = Tree(files)
         derived._links = (self.links - fresh.keys()) | {
-            path for path, entry in fresh.items() if entry and _is_link(entry)
+            path for path, entry in fresh.items() if entry and entry.is_link
         }
         derived._tagged_paths = (self._tagged() - fresh.keys()) | {
             path for path, entry in fresh.items() if entry and path.endswith(".so") and untagged(path)
@@ -123,10 +123,6 @@ class Tree:
                 return
             if self._changed.get(path, path) is not None:
                 yield path
-
-
-def _is_link(entry: Entry) -> bool:
-    return entry.mode in (SYMLINK, SUBMODULE)
 
 
 def parents(path: RepoPath) -> Iterator[RepoPath]:

@@ -70,20 +70,27 @@ class Assessor:
         """What ``head`` changes against ``base``. ``manifest_at`` names the commit whose ``refit.yaml`` is believed
         (a fork's pull request: the base branch). Raises ``Refused`` if the head has no usable manifest; a base
         without one simply declared nothing."""
-        after = self.at(name, repository, head, manifest_at=manifest_at)
+        after, change = self._at(name, repository, head, manifest_at)
         before = self._before(name, repository, base) if base else None
-        change = repository.compare(base, head)
+        if change is None or change.base != base:
+            change = repository.compare(base, head)
         return Findings(change, before, after)
 
     def at(self, name: str, repository: Repository, commit: str, *, manifest_at: str | None = None) -> Assessment:
         """The assessment of one commit, from the nearest neighbour at hand."""
+        return self._at(name, repository, commit, manifest_at)[0]
+
+    def _at(
+        self, name: str, repository: Repository, commit: str, manifest_at: str | None
+    ) -> tuple[Assessment, Change | None]:
+        """And the change that leads to it from the neighbour, if that had to be asked for."""
         manifest_at = manifest_at or commit
         key = (name, commit, manifest_at)
         with self._lock:
             found = self._known.get(key)
             neighbour = self._known.get(self._latest[name]) if name in self._latest else None
         if found is not None:
-            return found.assessment
+            return found.assessment, None
         change = _change_since(repository, neighbour, commit)
         if neighbour is None or change is None:
             tree = repository.tree(commit)
@@ -96,7 +103,7 @@ class Assessor:
         else:
             assessment = self._incremental(repository, neighbour.assessment, change, manifest, tree)
         self._remember(key, _Known(commit, tree, assessment))
-        return assessment
+        return assessment, change
 
     def audit(self, name: str, repository: Repository) -> tuple[Where, ...]:
         """Recompute the latest assessment from nothing: the components that disagree (none, or it is a bug)."""

@@ -67,6 +67,17 @@ class Request:
         return self.supersedes and not self.pipelines and not self.forced
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a request's commit changes, and what was known beforehand: the ``pipelines`` worth an execution of their own; for
+    the others, the execution that goes on ``standing`` for each; and the results to explain against."""
+
+    findings: Findings
+    pipelines: Sequence[Pipeline]
+    standing: Mapping[str, str]
+    baselines: Mapping[str, Mapping[str, Result]]
+
+
 @dataclass(frozen=True)
 class Scheduler:
     """Plans commits and stores their executions. Up to ``spelled_out`` pipelines that a commit leaves alone get an
@@ -79,31 +90,32 @@ class Scheduler:
     clock: Clock
     spelled_out: int = 20
 
-    def findings(self, request: Request) -> Findings:
+    def prepare(self, request: Request) -> Prepared:
         """What the request's commit changes; ``Refused`` with a reason for its author."""
         repository = self.hosts.repository(request.repository)
         found = self.assess.findings(
             request.repository, repository, request.commit.sha, request.base, manifest_at=request.manifest_at
         )
         with self.store.begin() as work:
-            pipelines, _ = self._divided(work, request, found)
+            pipelines, standing = self._divided(work, request, found)
             baselines = self._baselines(work, request, pipelines)
         for pipeline in pipelines:
             self._migrate_keys(request.repository, baselines.get(pipeline.name, {}), pipeline)
-        return found
+        return Prepared(found, pipelines, standing, baselines)
 
-    def plans(self, work: Work, request: Request, findings: Findings) -> list[Plan]:
+    def plans(self, work: Work, request: Request, prepared: Prepared) -> list[Plan]:
         """One plan for each pipeline of the head, against everything the store knows; stores nothing."""
-        return self._plans(work, request, findings, _wanted(request, findings))
+        pipelines = _wanted(request, prepared.findings)
+        return self._plans(work, request, prepared.findings, pipelines, self._baselines(work, request, pipelines))
 
-    def store_plans(self, work: Work, request: Request, findings: Findings) -> list[Execution]:
+    def store_plans(self, work: Work, request: Request, prepared: Prepared) -> list[Execution]:
         """An execution for each pipeline, but for those of many that the commit leaves alone; older live executions of the
-        same ref and pipeline are superseded, and what now stands for each pipeline is noted."""
-        pipelines, standing = self._divided(work, request, findings)
+        same ref and pipeline are superseded, and what now stands for each pipeline is noted. That something stood when it
+        was ``prepared`` stays true: what has succeeded has."""
         newest = work.executions.newest()
         made = [
             self._execution(request, plan, self.clock.new_id(after=newest))
-            for plan in self._plans(work, request, findings, pipelines)
+            for plan in self._plans(work, request, prepared.findings, prepared.pipelines, prepared.baselines)
         ]
         existing = work.executions.add_all(made)
         fresh = [execution for execution in made if execution.id not in existing]
@@ -122,9 +134,9 @@ class Scheduler:
                     commit=request.commit.sha,
                     trigger=request.trigger,
                     at=self.clock.now(),
-                    executions={**standing, **own},
+                    executions={**prepared.standing, **own},
                     fresh=frozenset(own),
-                    marks={name: mark for name, mark in findings.after.marks.items() if mark},
+                    marks={name: mark for name, mark in prepared.findings.after.marks.items() if mark},
                 )
             )
         return executions
@@ -157,8 +169,14 @@ class Scheduler:
             found |= {pipeline: execution for pipeline, execution in same.items() if execution not in unsure}
         return found
 
-    def _plans(self, work: Work, request: Request, findings: Findings, pipelines: Sequence[Pipeline]) -> list[Plan]:
-        baselines = self._baselines(work, request, pipelines)
+    def _plans(
+        self,
+        work: Work,
+        request: Request,
+        findings: Findings,
+        pipelines: Sequence[Pipeline],
+        baselines: Mapping[str, Mapping[str, Result]],
+    ) -> list[Plan]:
         static_keys = {
             pipeline.name: {
                 findings.after.components[pipeline.name, component.name].ingredients.static_key
@@ -207,9 +225,9 @@ class Scheduler:
             forced=tuple(components or (name for name in retried if old.step(name).state is State.FAILED)),
             supersedes=False,
         )
-        findings = self.findings(request)
+        prepared = self.prepare(request)
         with self.store.begin() as work:
-            made = self.store_plans(work, request, findings)
+            made = self.store_plans(work, request, prepared)
         if not made:
             raise Refused(f"rerunning {id}: refit.yaml at {short(old.commit)} no longer declares {old.pipeline.name}")
         return made[0]

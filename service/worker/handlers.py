@@ -126,17 +126,15 @@ class Handlers:
 
     def _plan(self, lease: Lease, request: schedule.Request, *, branch: str, kind: str) -> None:
         try:
-            findings = self.scheduler.findings(request)
+            prepared = self.scheduler.prepare(request)
         except Refused as refusal:  # the user's commit, not our failure: the delivery is done, with this answer
             return self._settle(lease, f"{short(request.commit.sha)}: {refusal.reason}")
-        triggers = findings.after.manifest.triggers
+        triggers = prepared.findings.after.manifest.triggers
         if not triggered_by(branch, triggers.push if kind == "push" else triggers.pull_request):
             return self._settle(lease, f"refit.yaml does not trigger on {kind} to {branch}")
         with self.store.begin() as work:
-            made = self.scheduler.store_plans(work, request, findings)
-            standing = work.standings.newest(request.repository, request.ref)
-            left_alone = len(standing.executions) - len(standing.fresh) if standing else 0
-            outcome = schedule.describe(made, request.commit.sha, left_alone)
+            made = self.scheduler.store_plans(work, request, prepared)
+            outcome = schedule.describe(made, request.commit.sha, len(prepared.standing))
             work.deliveries.settle(lease, outcome, [execution.id for execution in made])
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -124,6 +125,16 @@ def test_a_step_that_can_clean_up_is_asked_to_first(bench: Bench) -> None:
     bench.backend.cancel(handle)
     assert bench.ended(handle).seen is Seen.CANCELLED
     assert "cleaning up" in [line.text for line in bench.backend.logs(handle, 0, 100)]
+
+
+def test_a_storm_of_signals_ends_a_step_like_one(bench: Bench) -> None:
+    handle = submit(bench.backend, work("import time; print('begun', flush=True); time.sleep(600)"))
+    bench.until_said(handle, "begun")
+    started = read_json(run_folder(bench, handle).started)
+    with contextlib.suppress(ProcessLookupError):
+        for _ in range(2_000):
+            os.kill(started["pid"], signal.SIGTERM)
+    assert bench.ended(handle).seen is Seen.CANCELLED
 
 
 def test_what_a_step_leaves_running_ends_with_it(bench: Bench, where: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from service.adapters.reading import IsolatedReader, isolation
 from service.domain.fact_codec import from_json, to_json
-from service.domain.facts import Doubt, Fact, Import, Kind, Leaf, PythonFacts, TextFacts, ValuesFacts
+from service.domain.facts import Doubt, Fact, Import, Kind, Leaf, PythonFacts, Request, TextFacts, ValuesFacts
 
 
 def python(reader: IsolatedReader, content: bytes | None, oid: str = "1" * 40) -> PythonFacts:
@@ -32,6 +33,19 @@ def test_every_kind_has_its_reader(reader: IsolatedReader) -> None:
     kinds = {Kind.PYTHON: PythonFacts, Kind.NOTEBOOK: PythonFacts, Kind.REQUIREMENTS: TextFacts, Kind.LINK: TextFacts,
              Kind.DVC: TextFacts}  # fmt: skip
     assert all(isinstance(fact, kinds.get(kind, ValuesFacts)) for (kind, _), fact in facts)
+
+
+def test_several_that_exceed_a_limit_together_are_read_each_alone(
+    reader: IsolatedReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Request, bytes | None]] = [((Kind.PYTHON, f"{n:040}"), f"import m{n}".encode()) for n in range(9)]
+    alone = [fact for one in asked for fact in reader.facts([one])]
+    assert reader.facts(asked) == alone
+    longest = max(len(json.dumps(to_json(fact))) for _, fact in alone)
+    monkeypatch.setattr(isolation, "LONGEST_ANSWER", longest)
+    assert reader.facts(asked) == alone
+    monkeypatch.setattr(isolation, "LONGEST_ANSWER", longest - 1)
+    assert reader.facts(asked) != alone, "the limit is in force"
 
 
 def test_what_cannot_be_read_or_is_too_large_counts_by_its_oid(reader: IsolatedReader) -> None:

@@ -42,7 +42,7 @@ def test_nothing_declared_is_the_local_runner(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("aws: {type: sagemaker", ["line 2 is not YAML"]),
+        ("aws: {type: sagemaker", ["is not YAML"]),
         ("[aws]", ["must map names to backends"]),
         ("aws: {type: lambda}", ["aws.type is 'lambda'; there is sagemaker"]),
         ("aws: 3", ["aws must be a mapping that starts with `type:`"]),

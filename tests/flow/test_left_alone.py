@@ -72,9 +72,9 @@ class Pushed:
 
     def plan(self, ref: str = MAIN, **more: object) -> dict[str, Execution]:
         request = self.request(ref, **more)
-        findings = self.scheduler.findings(request)
+        prepared = self.scheduler.prepare(request)
         with self.store.begin() as work:
-            made = self.scheduler.store_plans(work, request, findings)
+            made = self.scheduler.store_plans(work, request, prepared)
         return {execution.pipeline.name: execution for execution in made}
 
     def push(self, ref: str = MAIN, **edits: str) -> dict[str, Execution]:

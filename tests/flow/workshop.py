@@ -50,17 +50,17 @@ class Workshop:
 
     def plan(self, sha: str, ref: str = MAIN, base: str | None = None, **more: object) -> Plan:
         request = self.request(sha, ref, base, **more)
-        findings = self.scheduler.findings(request)
+        prepared = self.scheduler.prepare(request)
         with self.store.begin() as work:
-            (plan,) = self.scheduler.plans(work, request, findings)
+            (plan,) = self.scheduler.plans(work, request, prepared)
         return plan
 
     def begin(self, sha: str, ref: str = MAIN, base: str | None = None, **more: object) -> Execution:
         """Store the execution, without moving it."""
         request = self.request(sha, ref, base, **more)
-        findings = self.scheduler.findings(request)
+        prepared = self.scheduler.prepare(request)
         with self.store.begin() as work:
-            (execution,) = self.scheduler.store_plans(work, request, findings)
+            (execution,) = self.scheduler.store_plans(work, request, prepared)
         return execution
 
     def carry_out(self, sha: str, ref: str = MAIN, base: str | None = None, **more: object) -> Execution:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +28,9 @@ _EVENTS: dict[str, type[Push] | type[PullRequest] | type[Closed] | type[Nothing]
     "closed": Closed,
     "nothing": Nothing,
 }
+_KINDS = {kind.value: kind for kind in PartKind}
+"""An enumeration's own lookup costs several times as much, and a large plan reads tens of thousands of parts."""
+_FIELDS = tuple(one.name for one in fields(Component) if one.name not in ("inputs", "limits"))
 _INPUTS: dict[str, type[RepositoryInput] | type[UriInput] | type[UpstreamInput]] = {
     "path": RepositoryInput,
     "uri": UriInput,
@@ -79,7 +82,11 @@ def parts_text(parts: Parts) -> str:
 
 
 def parts_of(text: str) -> Parts:
-    return tuple(Part(PartKind(kind), subject, value) for kind, subject, value in loads(text))
+    return _parts(loads(text))
+
+
+def _parts(rows: Iterable[Sequence[str]]) -> Parts:
+    return tuple(Part(_KINDS[kind], subject, value) for kind, subject, value in rows)
 
 
 def ingredients_text(one: Ingredients) -> str:
@@ -98,7 +105,7 @@ def ingredients_of(text: str) -> Ingredients:
     value = loads(text)
     return Ingredients(
         component=_component_of(value["component"]),
-        parts=tuple(Part(PartKind(kind), subject, item) for kind, subject, item in value["parts"]),
+        parts=_parts(value["parts"]),
         flags=tuple((name, tuple(texts)) for name, texts in value["flags"]),
         notes=tuple(value["notes"]),
         unknowable=tuple(value["unknowable"]),
@@ -133,7 +140,11 @@ def pipeline_of(text: str) -> Pipeline:
 
 
 def _component_value(component: Component) -> dict[str, Any]:
-    return {**asdict(component), "inputs": [[name, _input_value(source)] for name, source in component.inputs]}
+    return {
+        **{name: getattr(component, name) for name in _FIELDS},
+        "limits": asdict(component.limits),
+        "inputs": [[name, _input_value(source)] for name, source in component.inputs],
+    }
 
 
 def _component_of(value: dict[str, Any]) -> Component:

@@ -58,6 +58,10 @@ _FAILED = _WITH_KEYS.where(_S.c.state == State.FAILED.value).order_by(_S.c.execu
 _IN_FLIGHT = _WITH_KEYS.where(_S.c.state == State.RUNNING.value, _S.c.execution != bindparam("besides"))
 _ATTEMPTS = select(_A).where(among(_A.c.execution, "ids")).order_by(_A.c.number)
 _STEPS = select(_S).where(among(_S.c.execution, "ids")).order_by(_S.c.execution, _S.c.position)
+_NEWEST = [select(func.max(table.c.id)) for table in (_E, _T)]
+_LIVE = select(_E.c.id, _E.c.pipeline).where(
+    _E.c.repository == bindparam("repository"), _E.c.ref == bindparam("ref"), _E.c.ended_at.is_(None)
+)
 _VERDICTS = select(_V).where(among(_V.c.execution, "ids")).order_by(_V.c.position)
 
 
@@ -130,9 +134,9 @@ class Executions:
 
     def supersede(self, newer: Sequence[Execution]) -> None:
         for repository, ref in {(one.repository, one.ref) for one in newer}:
-            here = and_(_E.c.repository == repository, _E.c.ref == shown(ref), _E.c.ended_at.is_(None))
+            here = {"repository": repository, "ref": shown(ref)}
             instead = {one.pipeline.name: one.id for one in newer if (one.repository, one.ref) == (repository, ref)}
-            for id, pipeline in self._connection.execute(select(_E.c.id, _E.c.pipeline).where(here)).all():
+            for id, pipeline in self._connection.execute(_LIVE, here).all():
                 if pipeline in instead and id not in instead.values():
                     self.mark(id, superseded_by=instead[pipeline])
 
@@ -145,8 +149,7 @@ class Executions:
         return None if row is None else self._loaded([row])[0]
 
     def newest(self) -> str:
-        newest = (self._connection.scalar(select(func.max(table.c.id))) or "" for table in (_E, _T))
-        return max(newest)
+        return max(self._connection.scalar(query) or "" for query in _NEWEST)
 
     def last_success(self, repository: str, pipeline: str, ref: str, besides: str) -> Execution | None:
         query = select(_E).where(

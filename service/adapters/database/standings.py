@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from service.adapters.database import tables
 from service.adapters.database.documents import certain, dumps, loads
@@ -14,6 +14,9 @@ from service.domain.lineage import Standing
 from service.domain.names import shown
 
 _T = tables.standings
+_HERE = select(_T).where(_T.c.repository == bindparam("repository"), _T.c.ref == bindparam("ref"))
+_NEWEST = _HERE.order_by(_T.c.id.desc()).limit(1)
+_NEWEST_ID = _NEWEST.with_only_columns(_T.c.id)
 
 
 class Standings:
@@ -34,18 +37,14 @@ class Standings:
             "fresh": dumps(sorted(standing.fresh)),
             "marks": dumps(dict(standing.marks)),
         }
-        before = self._connection.scalar(self._newest(standing.repository, standing.ref).with_only_columns(_T.c.id))
+        before = self._connection.scalar(_NEWEST_ID, {"repository": standing.repository, "ref": shown(standing.ref)})
         if insert_new(self._connection, _T, values, "repository", "ref", "commit", "trigger") and before is not None:
             # Half of the row, and of use only as long as it is the newest.
             self._connection.execute(update(_T).where(_T.c.id == before).values(marks="{}"))
 
     def newest(self, repository: str, ref: str) -> Standing | None:
-        row = self._connection.execute(self._newest(repository, ref)).one_or_none()
+        row = self._connection.execute(_NEWEST, {"repository": repository, "ref": shown(ref)}).one_or_none()
         return None if row is None else _standing(row)
-
-    def _newest(self, repository: str, ref: str) -> Select[Any]:
-        here = select(_T).where(_T.c.repository == repository, _T.c.ref == shown(ref))
-        return here.order_by(_T.c.id.desc()).limit(1)
 
     def of_commit(self, commit: str) -> Sequence[Standing]:
         query = select(_T).where(_T.c.commit == commit).order_by(_T.c.id.desc())

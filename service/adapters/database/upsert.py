@@ -27,6 +27,14 @@ def insert_all_new(
     return frozenset(connection.scalars(statement, [dict(row) for row in rows]))
 
 
+def ensure_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those rows whose primary key does not exist yet."""
+    if rows:
+        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        statement = insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+        connection.execute(statement, [dict(row) for row in rows])
+
+
 def insert_or_update(connection: Connection, table: Table, values: Mapping[str, Any], *unique: str) -> None:
     """Insert, or overwrite every other column of the existing row."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

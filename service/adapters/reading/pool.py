@@ -1,5 +1,5 @@
 """Owns several parsing processes and whose turn it is: first come, first served; refuses to let one commit keep the others
-waiting for more than a blob."""
+waiting for more than a few small blobs, or a large one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
-from service.adapters.reading.isolation import IsolatedReader
+from service.adapters.reading.isolation import TOGETHER, IsolatedReader
 from service.domain.facts import Fact, Request
 from service.domain.pipeline import Manifest
 from service.ports.reader import Budget
 
 PROCESSES = 2
-_SEVERAL = 8
-"""Blobs that are worth a thread for each process."""
+_SEVERAL = 12
+"""Blobs that go to a process together, if they are small."""
 
 
 class ReaderPool:
@@ -44,14 +44,15 @@ class ReaderPool:
     def facts(
         self, blobs: Sequence[tuple[Request, bytes | None]], budget: Budget | None = None
     ) -> list[tuple[Request, Fact]]:
-        def read(blob: tuple[Request, bytes | None]) -> list[tuple[Request, Fact]]:
+        def read(some: Sequence[tuple[Request, bytes | None]]) -> list[tuple[Request, Fact]]:
             with self._turn() as reader:
-                return reader.facts([blob], budget)
+                return reader.facts(some, budget)
 
-        if len(blobs) < _SEVERAL:
-            return [fact for blob in blobs for fact in read(blob)]
+        trips = list(_trips(blobs))
+        if len(trips) == 1:
+            return read(trips[0])
         with ThreadPoolExecutor(len(self._readers)) as threads:  # one to each process, each waiting for its turn
-            return [fact for facts in threads.map(read, blobs) for fact in facts]
+            return [fact for facts in threads.map(read, trips) for fact in facts]
 
     def manifest(self, content: bytes, backends: Collection[str]) -> Manifest:
         with self._turn() as reader:
@@ -81,3 +82,20 @@ class ReaderPool:
                     called.set()
                 else:
                     self._idle.append(mine)
+
+
+def _trips(
+    blobs: Sequence[tuple[Request, bytes | None]],
+) -> Iterator[Sequence[tuple[Request, bytes | None]]]:
+    """In order; what is large, or could not be read, goes alone."""
+    trip: list[tuple[Request, bytes | None]] = []
+    size = 0
+    for blob in blobs:
+        more = len(blob[1]) * 4 // 3 + 4 if blob[1] is not None else TOGETHER
+        if trip and (len(trip) == _SEVERAL or size + more > TOGETHER):
+            yield trip
+            trip, size = [], 0
+        trip.append(blob)
+        size += more
+    if trip:
+        yield trip

@@ -1,4 +1,4 @@
-"""Owns the process that parses untrusted content: one request in, one fact out, under limits; refuses any other work.
+"""Owns the process that parses untrusted content: one request in, its facts out, under limits; refuses any other work.
 
 Started by ``isolation`` as ``python -m service.adapters.reading.process``; frames are a four-byte length and JSON.
 """
@@ -39,7 +39,9 @@ CPU_SECONDS = 10
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """One fact, or one YAML document as plain values."""
+    """One fact, several, or one YAML document as plain values."""
+    if "blobs" in request:
+        return {"facts": [answer(one) for one in request["blobs"]]}
     content = base64.b64decode(request["content"])
     if request["kind"] == DOCUMENT:
         return read_document(content)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from service.adapters.reading.python_paths import FROM_PACKAGE, literal_path
 from service.domain.facts import Read
@@ -31,13 +31,11 @@ _PACKAGED = frozenset(
 _CONFIGURED = ("hydra.main", "hydra.initialize")
 _OPTIONS = frozenset({"add_argument", "option", "Option"})
 _KNOWN = _READERS | _METHODS | _FOLDERS | _GLOBS | _PACKAGED | _OPTIONS | {"iterdir", "main", "initialize", "connect"}
-_TELLING = (ast.Call, ast.Assign, ast.AnnAssign, ast.arguments)
 _LONGEST, _DEEPEST = 512, 8
 
 
-def read_paths(tree: ast.Module) -> list[Read]:
-    """In the order of the text, each once."""
-    nodes = [node for node in ast.walk(tree) if isinstance(node, _TELLING)]
+def read_paths(nodes: Sequence[ast.AST]) -> list[Read]:
+    """Of a module's telling nodes: in the order of the text, each once."""
     calls = [node for node in nodes if isinstance(node, ast.Call) and _may_read(_last(node.func))]
     if not calls:
         return []

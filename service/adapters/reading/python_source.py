@@ -14,9 +14,11 @@ import tokenize
 import warnings
 from collections.abc import Iterator
 
-from service.adapters.reading.newer_python import meaning, read_imports
+from service.adapters.reading.newer_python import meaning as meaning_of
+from service.adapters.reading.newer_python import read_imports
 from service.adapters.reading.python_names import DOC_NAMES, SOURCE_NAMES, shows_docstrings
 from service.adapters.reading.python_reads import read_paths
+from service.adapters.reading.python_syntax import flatten
 from service.adapters.reading.python_walk import COMPUTED, Walk
 from service.domain.facts import Doubt, Import, PythonFacts
 
@@ -32,12 +34,12 @@ def read_python(source: bytes) -> PythonFacts:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes and the like are the user's business
             tree = ast.parse(source)
-        reading = Walk(tree)
-        reads = tuple(read_paths(tree))
-        magic = tuple(_magic_comments(source))
-        kept = _hash(ast.dump(tree), *magic)
-        _blank_docstrings(tree)
-        blanked = _hash(ast.dump(tree), *magic)
+        syntax = flatten(tree)
+        reading = Walk(syntax.nodes)
+        reads = tuple(read_paths(syntax.nodes))
+        meaning = ("\n".join(syntax.meaning), *_magic_comments(source))
+        blanked = _hash(*meaning)
+        kept = _hash(*meaning, "", *syntax.docstrings)
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         return _read_newer(source, type(error).__name__)
     return PythonFacts(
@@ -81,15 +83,6 @@ def _first_comments(text: str) -> Iterator[str]:
             yield " ".join(line.split())
 
 
-def _blank_docstrings(tree: ast.Module) -> None:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            constant = first.value if isinstance(first, ast.Expr) else None
-            if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
-                node.body = node.body[1:] or [ast.Pass()]
-
-
 def _read_newer(source: bytes, why: str) -> PythonFacts:
     """Read with tree-sitter what this interpreter cannot parse: never "no imports"."""
     imports: list[Import] = []
@@ -97,7 +90,7 @@ def _read_newer(source: bytes, why: str) -> PythonFacts:
     tokens = None
     try:
         imports, doubts = read_imports(source)
-        tokens = meaning(source)
+        tokens = meaning_of(source)
     except (MemoryError, RecursionError, ValueError):
         doubts = [Doubt(f"cannot be parsed ({why})", 0, "python")]
     if tokens is None:

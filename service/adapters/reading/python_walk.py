@@ -1,8 +1,10 @@
-"""Owns one walk over a module's syntax: what it imports, runs, loads and shows; refuses to hash and to execute it."""
+"""Owns what a module's syntax tells of what it imports, runs, loads and shows; refuses to hash and to execute it."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from service.adapters.reading import python_names as names
 from service.adapters.reading.python_paths import literal_path, word_paths
@@ -12,10 +14,23 @@ COMPUTED = "*"
 """Among ``exports``: ``__all__`` is computed, so that any submodule may be in it."""
 
 
-class Walk(ast.NodeVisitor):
-    """Imports wherever they stand, calls that load or run other code, and whatever shows docstrings or source text."""
+_REFERRED = frozenset(
+    name.rpartition(".")[2]
+    for known in (names.DOC_NAMES, names.SOURCE_NAMES, names.IMPORTING, names.IMPORTERS, names.LOADERS, names.EXECUTORS)
+    for name in known
+).union(name.rpartition(".")[2] for name in names.PROGRAM_STARTERS)
+"""Last parts of all names whose mere mention tells something; ``torch.jit`` besides."""
+_BELOW_IMPORT_PATHS = ("site.addsitedir", *(f"{path}." for path in names.IMPORT_PATHS))
+_BELOW_WALKERS = tuple(one for one in names.WALKERS if one.endswith("."))
 
-    def __init__(self, tree: ast.Module) -> None:
+
+class Walk:
+    """Imports wherever they stand, calls that load or run other code, and whatever shows docstrings or source text.
+
+    ``nodes`` are a module's telling ones, each before its children.
+    """
+
+    def __init__(self, nodes: Sequence[ast.AST]) -> None:
         self.imports: list[Import] = []
         self.exports: list[str] = []
         self.scripts: list[str] = []
@@ -23,8 +38,24 @@ class Walk(ast.NodeVisitor):
         self.reads_docstrings = False
         self.reads_source = False
         self._called: set[ast.AST] = set()
-        self._names = _aliases(tree)
-        self.visit(tree)
+        self._names = _aliases(nodes)
+        looks: dict[type[ast.AST], Callable[[Any], None]] = {
+            ast.Import: self._import,
+            ast.ImportFrom: self._import_from,
+            ast.Name: self._name,
+            ast.Attribute: self._attribute,
+            ast.Constant: self._constant,
+            ast.Assign: self._assign,
+            ast.AugAssign: self._assign_one,
+            ast.AnnAssign: self._assign_one,
+            ast.NamedExpr: self._assign_one,
+            ast.Call: self._call,
+            ast.Dict: self._dict,
+        }
+        for node in nodes:
+            look = looks.get(node.__class__)
+            if look is not None:
+                look(node)
 
     def _doubt(self, what: str, node: ast.expr | ast.stmt, widen: str) -> None:
         self.doubts.append(Doubt(what, node.lineno, widen))
@@ -35,12 +66,12 @@ class Walk(ast.NodeVisitor):
 
     # imports ----------------------------------------------------------------------------------------------------------
 
-    def visit_Import(self, node: ast.Import) -> None:
+    def _import(self, node: ast.Import) -> None:
         for alias in node.names:
             self._imported(Import(alias.name))
             self._bound(alias.asname)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+    def _import_from(self, node: ast.ImportFrom) -> None:
         self._imported(Import(node.module or "", tuple(alias.name for alias in node.names), node.level))
         for alias in node.names:
             self._bound(alias.asname or alias.name)
@@ -56,12 +87,13 @@ class Walk(ast.NodeVisitor):
 
     # names ------------------------------------------------------------------------------------------------------------
 
-    def visit_Name(self, node: ast.Name) -> None:
-        self._referred(node)
+    def _name(self, node: ast.Name) -> None:
+        if node.id in self._names or node.id in _REFERRED:
+            self._referred(node)
 
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        self._referred(node)
-        self.generic_visit(node)
+    def _attribute(self, node: ast.Attribute) -> None:
+        if node.attr in _REFERRED or node.attr.startswith("jit"):
+            self._referred(node)
 
     def _referred(self, node: ast.Name | ast.Attribute) -> None:
         name = self._dotted(node) or ""
@@ -77,7 +109,7 @@ class Walk(ast.NodeVisitor):
         elif name in names.EXECUTORS or name in names.PROGRAM_STARTERS:
             self._doubt(f"hands {last} on", node, "all")
 
-    def visit_Constant(self, node: ast.Constant) -> None:
+    def _constant(self, node: ast.Constant) -> None:
         if node.value == "__doc__":
             self.reads_docstrings = True
         elif node.value == "__all__":
@@ -85,23 +117,13 @@ class Walk(ast.NodeVisitor):
 
     # assignments ------------------------------------------------------------------------------------------------------
 
-    def visit_Assign(self, node: ast.Assign) -> None:
+    def _assign(self, node: ast.Assign) -> None:
         for target in node.targets:
             self._assigned(target, node.value, node)
-        self.generic_visit(node)
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        self._assigned(node.target, node.value, node)
-        self.generic_visit(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+    def _assign_one(self, node: ast.AugAssign | ast.AnnAssign | ast.NamedExpr) -> None:
         if node.value is not None:
             self._assigned(node.target, node.value, node)
-        self.generic_visit(node)
-
-    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
-        self._assigned(node.target, node.value, node)
-        self.generic_visit(node)
 
     def _assigned(self, target: ast.expr, value: ast.expr, at: ast.expr | ast.stmt) -> None:
         if isinstance(target, ast.Name) and target.id == "__all__":
@@ -121,12 +143,12 @@ class Walk(ast.NodeVisitor):
 
     # calls ------------------------------------------------------------------------------------------------------------
 
-    def visit_Call(self, node: ast.Call) -> None:
+    def _call(self, node: ast.Call) -> None:
         name, last = self._dotted(node.func) or "", _last(node.func)
         self._called.add(node.func)
         if name in names.IMPORTERS or last in names.IMPORTING:
             self._dynamic_import(node)
-        elif name.startswith(("site.addsitedir", *(f"{path}." for path in names.IMPORT_PATHS))):
+        elif name.startswith(_BELOW_IMPORT_PATHS):
             self._doubt("changes the import path", node, "python")
         elif name.startswith("__all__."):
             self.exports += [*_strings(node), COMPUTED]
@@ -135,7 +157,7 @@ class Walk(ast.NodeVisitor):
             self._doubt("executes source text", node, "all")
         elif name in names.LOADERS:
             self._load(node, name)
-        elif name in names.WALKERS or name.startswith(tuple(one for one in names.WALKERS if one.endswith("."))):
+        elif name in names.WALKERS or name.startswith(_BELOW_WALKERS):
             self._doubt(f"{name} may import anything", node, "python")
         elif name in names.INSTANTIATORS and not isinstance(_argument(node, 0, "config"), ast.Dict):
             self._doubt(INSTANTIATES, node, "python")
@@ -147,7 +169,6 @@ class Walk(ast.NodeVisitor):
         elif name == "getattr" and _is_hidden(node, self._dotted(node.args[0]) if node.args else None):
             self._doubt(f"hands {_literal(node.args[1])} on", node, "all")
         self._given(node, last)
-        self.generic_visit(node)
 
     def _given(self, node: ast.Call, last: str) -> None:
         """What an argument reveals: the import path handed on, or this very file read or copied."""
@@ -203,12 +224,11 @@ class Walk(ast.NodeVisitor):
                 return
         self.imports.append(Import(module, listed, level))
 
-    def visit_Dict(self, node: ast.Dict) -> None:
+    def _dict(self, node: ast.Dict) -> None:
         for key, value in zip(node.keys, node.values, strict=True):
             target = _literal(value)
             if _literal(key) == "_target_" and isinstance(target, str):
                 self.imports.append(Import(target))
-        self.generic_visit(node)
 
     def _dotted(self, node: ast.AST) -> str | None:
         """``importlib.import_module`` for whatever local name it goes by."""
@@ -220,11 +240,11 @@ class Walk(ast.NodeVisitor):
         return ".".join([base, *reversed(parts)]) if base else None
 
 
-def _aliases(tree: ast.Module) -> dict[str, str]:
+def _aliases(nodes: Sequence[ast.AST]) -> dict[str, str]:
     """Local name → what was imported under it, anywhere in the file: a function may use what is imported further down."""
     found: dict[str, str] = {}
     starred: list[str] = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]

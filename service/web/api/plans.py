@@ -87,6 +87,6 @@ def create_plan(request: Request, caller: Reads, body: PlanRequest) -> Any:
         author=caller.name,
         base=base,
     )
-    findings = scheduler.findings(wanted)
+    prepared = scheduler.prepare(wanted)
     with scheduler.store.begin() as work:
-        return document(scheduler.plans(work, wanted, findings))
+        return document(scheduler.plans(work, wanted, prepared))

@@ -59,11 +59,11 @@ class Supervisor:
         self.began = time.monotonic()  # wall time may jump while a step runs
         self.deadline = self.began + spec["timeout"] if spec["timeout"] else None
         self.outcome: dict[str, Any] = {"seen": "failed", "error": "", "exit_code": None, "started_at": time.time()}
-        self._terminated = threading.Event()
+        self._terminated = False
 
     def run(self) -> None:
         """Everything, and the outcome whatever happens."""
-        signal.signal(signal.SIGTERM, lambda _number, _frame: self._terminated.set())
+        signal.signal(signal.SIGTERM, self._terminate)
         become_subreaper()
         try:
             self._step()
@@ -86,6 +86,10 @@ class Supervisor:
         self._write_outcome()
         self.log.close()
         self._clean()
+
+    def _terminate(self, _number: int, _frame: object) -> None:
+        # No threading.Event: a second signal while the first sets it would wait for ever for the first one's lock.
+        self._terminated = True
 
     def _write_outcome(self) -> None:
         """A full disk delays the outcome and does not lose it: until there is space the step is still running."""
@@ -234,7 +238,7 @@ class Supervisor:
         return process.wait()
 
     def _check(self) -> None:
-        if self._terminated.is_set() or self.folder.cancel.exists():
+        if self._terminated or self.folder.cancel.exists():
             raise Stopped("cancelled", "cancelled")
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise Stopped("failed", f"timed out after {self.spec['timeout']:g} s")
