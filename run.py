@@ -93,6 +93,8 @@ def main(verb: str = "--help", *rest: str) -> None:
         python("dev")
     elif verb == "test":
         run("", python("dev"), "-m", "pytest", *rest, **registry())
+    elif verb == "demo" and rest[:1] == ("--backend",) and rest[1:2] not in ((), ("local",)):
+        run("", python("dev"), "-m", "tests.emulators.demo", *rest[1:], **registry())  # an emulator is a test's part
     else:
         command = [str(python("base")), "-m", "service", verb, *rest]
         os.execve(command[0], command, {**os.environ, "PYTHONPATH": str(ROOT), **registry()})

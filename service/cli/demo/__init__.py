@@ -26,13 +26,16 @@ def demo(
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Where everything goes; default: a temporary folder.")
     ] = None,
+    backend: Annotated[
+        str, typer.Option("--backend", help="Where the steps run: local, or one that REFIT_BACKENDS declares.")
+    ] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="What happened, as one JSON document on stdout.")] = False,
 ) -> None:
     """Watch commits become decisions, runs, reuse and lineage, on this machine, for real."""
     if not SOURCE.is_dir():
         raise Refused("starting the demo: pipelines/diamonds is not here; run it from a checkout: python3 run.py demo")
     began = time.monotonic()
-    with Stage(SOURCE, folder) as stage:
+    with Stage(SOURCE, folder, backend=backend) as stage:
         messages.print(f"A git server and Refit are running: {stage.url}\n", style="bold", markup=False)
         played: list[Played] = []
         for number, chapter in enumerate(story(), 1):

@@ -23,14 +23,27 @@ from service.cli.demo.story import BRANCH, MAIN, Chapter, Edit
 from service.domain.errors import Refused
 
 REPOSITORY = "demo/diamonds"
+LOCAL = "local"
 _ENDED = ("succeeded", "failed", "cancelled", "superseded")
 _START_SECONDS, _CHAPTER_SECONDS = 60.0, 600.0
 
 
 class Stage:
-    """Enter it to start everything, leave it to end everything. ``source`` is the content of the first commit."""
+    """Enter it to start everything, leave it to end everything. ``source`` is the content of the first commit, but for the
+    ``backend`` that its refit.yaml names."""
 
-    def __init__(self, source: Path, folder: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        source: Path,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        backend: str = LOCAL,
+    ) -> None:
+        if backend != LOCAL and "REFIT_BACKENDS" not in os.environ:
+            raise Refused(
+                f"starting the demo on {backend}: REFIT_BACKENDS names no file that declares it; "
+                "`python3 run.py demo --backend sagemaker` brings an emulator with it"
+            )
         self._source = source
         self._temporary = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="refit-demo-"))
@@ -38,6 +51,7 @@ class Stage:
         self.home = self.folder / "home"
         self.url = ""
         self._extra = dict(environment or {})
+        self._backend = backend
         self._secret = secrets.token_urlsafe(24)
         self._git = GitServer(self.folder / "git")
         self._service: subprocess.Popen[bytes] | None = None
@@ -99,6 +113,7 @@ class Stage:
             "REFIT_REPOSITORIES": json.dumps({REPOSITORY: self._git.url(REPOSITORY)}),
             "REFIT_GIT_PROTOCOLS": "http",
             "REFIT_WEBHOOK_SECRET": self._secret,
+            **{name: os.environ[name] for name in ("REFIT_BACKENDS",) if name in os.environ},
             **self._extra,
         }
 
@@ -116,6 +131,8 @@ class Stage:
 
     def _clone(self) -> None:
         shutil.copytree(self._source, self.work, ignore=shutil.ignore_patterns("__pycache__", ".venv", "*.pyc"))
+        if self._backend != LOCAL:
+            apply(self.work, Edit("refit.yaml", f"backend: {LOCAL}\n", f"backend: {self._backend}\n"))
         self.git("init", "--quiet", f"--initial-branch={MAIN}")
         for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org"), ("commit.gpgsign", "false")):
             self.git("config", key, value)
