@@ -26,8 +26,8 @@ class Door:
     """The WSGI application. ``rooms`` are objects whose methods are named like the API's operations.
 
     ``POST /_emulator/faults`` takes ``{"operation", "error", "times", "after"}``: the next so many calls fail with this
-    error, ``after`` having been carried out if so asked (the answer is lost, the act is not). ``GET /_emulator/calls``
-    counts calls by operation.
+    error, ``after`` having been carried out if so asked (the answer is lost, the act is not); ``DELETE`` forgets what has
+    not failed yet. ``GET /_emulator/calls`` counts calls by operation.
     """
 
     def __init__(self, rooms: Iterable[object], behind: Callable[..., Any]) -> None:
@@ -93,6 +93,8 @@ class Door:
             if environ["REQUEST_METHOD"] == "POST":
                 body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
                 self._faults.append({"times": 1, **json.loads(body)})
+            elif environ["REQUEST_METHOD"] == "DELETE":
+                self._faults.clear()
             return _send(start_response, 200, {"calls": dict(self._calls), "faults": self._faults})
 
 

@@ -51,6 +51,11 @@ class SageMaker:
         request = urllib.request.Request(f"{self.url}/_emulator/faults", json.dumps(body).encode(), method="POST")
         urllib.request.urlopen(request).close()
 
+    def clear(self) -> None:
+        """What was to fail and has not yet will not."""
+        request = urllib.request.Request(f"{self.url}/_emulator/faults", method="DELETE")
+        urllib.request.urlopen(request).close()
+
     def calls(self) -> dict[str, int]:
         """How often each operation was called."""
         with urllib.request.urlopen(f"{self.url}/_emulator/calls") as answer:
