@@ -137,7 +137,7 @@ class Job:
             for member in archive:  # not extractall: its filter is younger than some Python 3.11
                 content = archive.extractfile(member) if member.isfile() else None
                 if content is not None:
-                    target = self.ml / "code" / os.path.normpath(f"/{member.name}")[1:]
+                    target = self.ml / "code" / os.path.normpath(f"/{member.name}").lstrip("/")
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(content.read())
         if (self.ml / "code/requirements.txt").exists():

@@ -55,7 +55,7 @@ def _unpack(archive: Path, target: Path) -> None:
     younger than some images."""
     with tarfile.open(archive) as members:
         for member in members:
-            name = os.path.normpath("/" + member.name)[1:]
+            name = os.path.normpath("/" + member.name).lstrip("/")  # two slashes at the front would stay two
             if not name:
                 continue
             path = target / name
