@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import uv
@@ -17,6 +18,8 @@ import yaml
 from tests.emulators.sagemaker.process import require_unshare, running
 
 ROOT = Path(__file__).resolve().parents[2]
+NAME = "aws"
+"""Of the backend, in refit.yaml."""
 IMAGE = ROOT / ".venv" / "images" / "diamonds"
 """What stands for the steps' image: an interpreter that has what the reference pipeline pins."""
 
@@ -39,18 +42,23 @@ def main(cloud: str, *rest: str) -> int:
         return 2
     require_unshare()
     print("preparing the emulator of SageMaker and what its images have …", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(prefix="refit-cloud-") as folder, running(Path(folder) / "cloud", image()) as made:
-        declared = Path(folder) / "backends.yaml"
-        declared.write_text(yaml.safe_dump({"aws": made.declared().model_dump(mode="json")}), encoding="utf-8")
-        return demo(declared, rest)
+    with tempfile.TemporaryDirectory(prefix="refit-cloud-") as folder, emulated(Path(folder)) as environment:
+        command = [sys.executable, "-m", "service", "demo", "--backend", NAME, *rest]
+        return subprocess.run(command, env={**os.environ, **environment}, cwd=ROOT, check=False).returncode
 
 
-def demo(declared: Path, rest: Sequence[str]) -> int:
-    """``refit demo`` with the backend of this file, and with credentials that only an emulator takes."""
-    credentials = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
-    environment = {**os.environ, **credentials, "REFIT_BACKENDS": str(declared), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "service", "demo", "--backend", "aws", *rest]
-    return subprocess.run(command, env=environment, check=False).returncode
+@contextmanager
+def emulated(folder: Path) -> Iterator[Mapping[str, str]]:
+    """An emulator for the block; what a service's environment must say to use it, with credentials that no AWS takes."""
+    with running(folder / "cloud", image()) as made:
+        declared = folder / "backends.yaml"
+        declared.write_text(yaml.safe_dump({NAME: made.declared().model_dump(mode="json")}), encoding="utf-8")
+        yield {
+            "AWS_ACCESS_KEY_ID": "tests",
+            "AWS_SECRET_ACCESS_KEY": "tests",
+            "REFIT_BACKENDS": str(declared),
+            "PYTHONPATH": str(ROOT),
+        }
 
 
 if __name__ == "__main__":

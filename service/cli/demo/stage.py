@@ -39,7 +39,7 @@ class Stage:
         environment: Mapping[str, str] | None = None,
         backend: str = LOCAL,
     ) -> None:
-        if backend != LOCAL and "REFIT_BACKENDS" not in os.environ:
+        if backend != LOCAL and "REFIT_BACKENDS" not in {**os.environ, **(environment or {})}:
             raise Refused(
                 f"starting the demo on {backend}: REFIT_BACKENDS names no file that declares it; "
                 "`python3 run.py demo --backend sagemaker` brings an emulator with it"
