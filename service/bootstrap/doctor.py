@@ -14,6 +14,7 @@ from service.adapters.git.host import MirrorHost
 from service.bootstrap.backends import open_backends
 from service.bootstrap.parts import make_home, open_database
 from service.domain.errors import Refused
+from service.ports.backend import Backend
 from service.ports.git_host import GitHost
 from service.settings import Settings
 
@@ -41,7 +42,7 @@ def examine() -> list[Check]:
         ),
         _tried("uv", lambda: uv.find_uv_bin()),
         _tried("database", lambda: _tried_database(settings)),
-        _tried("backends", lambda: ", ".join(open_backends(settings))),
+        *_tried_backends(settings),
         Check("webhook secret", bool(settings.secrets), "set" if settings.secrets else "set REFIT_WEBHOOK_SECRET"),
     ]
     for name in settings.repositories:
@@ -55,6 +56,23 @@ def _tried(name: str, act: Callable[[], object]) -> Check:
     except Exception as error:  # a doctor reports every failure, whatever it is
         reason = error.reason if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
         return Check(name, False, reason)
+
+
+def _tried_backends(settings: Settings) -> list[Check]:
+    """That they can be opened, and for each what would keep it from running steps."""
+    opened: dict[str, Backend] = {}
+
+    def opening() -> str:
+        opened.update(open_backends(settings))
+        return ", ".join(opened)
+
+    checks = [_tried("backends", opening)]
+    for name, backend in opened.items():
+        if problems := backend.examine():
+            checks += [Check(f"backend {name}", False, problem) for problem in problems]
+        else:
+            checks.append(Check(f"backend {name}", True, "ready"))
+    return checks
 
 
 def _tried_database(settings: Settings) -> str:

@@ -79,3 +79,7 @@ class Backend(Protocol):
     def holds(self, digests: Sequence[str]) -> frozenset[str]:
         """Which of these outputs can still be read: a reuse needs them."""
         ...
+
+    def examine(self) -> Sequence[str]:
+        """What would keep it from running steps, tried for real without running one, each with the next step."""
+        ...

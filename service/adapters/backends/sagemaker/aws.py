@@ -27,7 +27,7 @@ _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException", "RequestExpired",
      "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"}
 )  # fmt: skip
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden"})
 _LIMITED = frozenset({"ResourceLimitExceeded", "ServiceQuotaExceededException", "LimitExceededException"})
 _ABSENT = frozenset({"404", "NoSuchKey", "ResourceNotFound", "ResourceNotFoundException"})
 _MAKING = threading.Lock()
@@ -68,7 +68,7 @@ def _translated(act: str, error: ClientError, starts: bool) -> Retry | Refused:
         return Retry(f"{act}: AWS failed ({operation}: {code})", _SOON_SECONDS)
     if code in _EXPIRED:
         return Retry(f"{act}: the AWS credentials are expired or wrong ({code}); renew them", _OPERATOR_SECONDS)
-    if code in _DENIED:
+    if code in DENIED:
         reason = f"{act}: AWS does not allow {operation}: {said}; add it to the policy of the service's role"
     elif code in _LIMITED:
         reason = f"{act}: a quota of the AWS account is used up ({operation}: {said}); ask AWS to raise it, or run less at once"

@@ -17,6 +17,7 @@ from service.adapters.backends.sagemaker.compiler import Compiler
 from service.adapters.backends.sagemaker.composing import PARAMETER, Composed, Kept, compose
 from service.adapters.backends.sagemaker.container import places
 from service.adapters.backends.sagemaker.declared import Declared
+from service.adapters.backends.sagemaker.examining import examine
 from service.adapters.backends.sagemaker.following import Executions
 from service.adapters.backends.sagemaker.loglines import Logs
 from service.adapters.backends.sagemaker.observing import Observer, job_of
@@ -111,6 +112,9 @@ class SageMakerBackend:
 
     def holds(self, digests: Sequence[str]) -> frozenset[str]:
         return self._index.holds(digests)
+
+    def examine(self) -> Sequence[str]:
+        return examine(self._cloud)
 
     @staticmethod
     def _known(handle: str) -> names.Handle:

@@ -1,0 +1,80 @@
+"""Owns what an operator's identity may not do yet, found out by asking AWS for what is not there; refuses to start, make or
+change anything but one small object of its own.
+
+AWS decides whether a caller may before it looks whether the thing exists: a call about nothing is answered with
+"not found" where it is allowed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from service.adapters.backends.sagemaker.aws import DENIED, Bucket, Cloud, calling, code_of
+from service.domain.errors import Refused, Retry
+
+_NOTHING = "refit-doctor-asks-for-nothing"
+
+
+def examine(cloud: Cloud) -> Sequence[str]:
+    """What is wrong, each with the next step; empty: nothing. One line if AWS cannot be asked at all."""
+    try:
+        with calling("asking AWS who this is"):
+            cloud.sagemaker.list_pipelines(MaxResults=1)
+    except (Refused, Retry) as problem:
+        return [problem.reason]
+    found = []
+    try:
+        _try_bucket(cloud)
+    except (Refused, Retry) as problem:
+        found.append(problem.reason)
+    denied = [action for action, ask in _questions(cloud).items() if _is_denied(ask)]
+    if denied:
+        found.append(f"AWS does not allow {', '.join(denied)}; docs/sagemaker.md has the policy of the service's role")
+    return found
+
+
+def _try_bucket(cloud: Cloud) -> None:
+    bucket, content = Bucket(cloud), secrets.token_bytes(8)
+    with calling(f"writing to and reading from s3://{bucket.name}/{bucket.prefix}", starts=True):
+        if bucket.read(bucket.write("doctor", content), len(content)) != content:
+            raise Refused(f"reading s3://{bucket.name}/{bucket.prefix}/doctor: what was written is not what is read")
+
+
+def _questions(cloud: Cloud) -> Mapping[str, Callable[[], object]]:
+    """Action → a call that asks for it about nothing."""
+    sagemaker, logs, account = cloud.sagemaker, cloud.logs, cloud.declared.role.split(":")[4]
+    partition, region = cloud.declared.role.split(":")[1], cloud.declared.region
+    execution = f"arn:{partition}:sagemaker:{region}:{account}:pipeline/{_NOTHING}/execution/{'0' * 12}"
+    group = "/aws/sagemaker/ProcessingJobs"
+    return {
+        "sagemaker:DescribePipeline": lambda: sagemaker.describe_pipeline(PipelineName=_NOTHING),
+        "sagemaker:UpdatePipeline": lambda: sagemaker.update_pipeline(
+            PipelineName=_NOTHING, RoleArn=cloud.declared.role
+        ),
+        "sagemaker:StartPipelineExecution": lambda: sagemaker.start_pipeline_execution(PipelineName=_NOTHING),
+        "sagemaker:StopPipelineExecution": lambda: sagemaker.stop_pipeline_execution(PipelineExecutionArn=execution),
+        "sagemaker:ListPipelineExecutions": lambda: sagemaker.list_pipeline_executions(PipelineName=_NOTHING),
+        "sagemaker:DescribePipelineExecution": lambda: sagemaker.describe_pipeline_execution(
+            PipelineExecutionArn=execution
+        ),
+        "sagemaker:ListPipelineExecutionSteps": lambda: sagemaker.list_pipeline_execution_steps(
+            PipelineExecutionArn=execution
+        ),
+        "sagemaker:DescribeProcessingJob": lambda: sagemaker.describe_processing_job(ProcessingJobName=_NOTHING),
+        "sagemaker:DescribeTrainingJob": lambda: sagemaker.describe_training_job(TrainingJobName=_NOTHING),
+        "logs:DescribeLogStreams": lambda: logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=_NOTHING),
+        "logs:GetLogEvents": lambda: logs.get_log_events(logGroupName=group, logStreamName=_NOTHING),
+    }
+
+
+def _is_denied(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except ClientError as error:
+        return code_of(error) in DENIED
+    except BotoCoreError:
+        return False  # AWS was reached a moment ago: it says nothing about what is allowed
+    return False
