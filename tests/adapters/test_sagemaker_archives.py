@@ -149,6 +149,20 @@ def test_a_model_archive_writes_nothing_outside(tmp_path: Path, name: str, kind:
 
 
 @pytest.mark.parametrize(
+    ("entry", "row"), [("../x", "a"), ("/etc/x", "a"), (".", "a"), ("o", "../../x"), ("o", "/etc/x")]
+)
+def test_a_receipt_names_nothing_outside(tmp_path: Path, entry: str, row: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rows = [{"path": row, "digest": None, "size": 0, "executable": False}]
+    receipt = {"name": "o", "entry": entry, "kind": "folder", "rows": rows, "digest": "", "size": 0}
+    (folder / places.RECEIPT).write_text(json.dumps({"outputs": [receipt]}))
+    with pytest.raises(Unreadable, match="not below it"):
+        arrived(folder, "o", tmp_path / "scratch")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
     ("text", "satisfied"),
     [
         ("pytest=={pytest}\n", True),

@@ -29,7 +29,7 @@ def arrived(folder: Path, output: str, scratch: Path) -> Path:
         receipt: dict[str, Any] = next(one for one in receipts["outputs"] if one["name"] == output)
     except (OSError, ValueError, KeyError, StopIteration) as error:
         raise Unreadable(f"what arrived has no receipt of {output}") from error
-    path = folder / str(receipt["entry"])
+    path = _below(folder, str(receipt["entry"]))
     if receipt["kind"] == "folder":
         _restore(path, receipt["rows"])
     elif not path.is_file():
@@ -43,11 +43,18 @@ def _restore(folder: Path, rows: list[dict[str, Any]]) -> None:
     """S3 knows no empty folder and no mode; a file that is too many would change the digest, which is compared later."""
     folder.mkdir(parents=True, exist_ok=True)
     for row in rows:
-        path = folder / row["path"]
+        path = _below(folder, str(row["path"]))
         if row["digest"] is None:
             path.mkdir(parents=True, exist_ok=True)
         elif path.is_file():
             path.chmod(0o555 if row["executable"] else 0o444)
+
+
+def _below(folder: Path, name: str) -> Path:
+    path = folder / name
+    if path.resolve() == folder.resolve() or not path.resolve().is_relative_to(folder.resolve()):
+        raise Unreadable(f"its receipt names {name!r}, which is not below it")
+    return path
 
 
 def _unpack(archive: Path, target: Path) -> None:
