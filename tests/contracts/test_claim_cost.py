@@ -44,4 +44,6 @@ def test_a_claim_costs_in_proportion_to_what_waits(tmp_path: Path) -> None:
         costs.append(steps_of_a_claim(store))
         store.close()
     assert costs[0] > 10
-    assert costs[1] < 8 * costs[0], f"{costs}: four times as much waits; a claim that looks at all for each costs 16 times"
+    assert costs[1] < 8 * costs[0], (
+        f"{costs}: four times as much waits; a claim that looks at all for each costs 16 times"
+    )

@@ -1,7 +1,8 @@
 """Owns looks at executions, shared by all who ask about their steps; refuses to interpret a step.
 
-A look lasts for a while that grows with the execution's age: a thousand executions that run for hours cost a few calls a
-second. What has ended cannot change and is kept.
+A look lasts for a while that grows with the execution's age, and with how many others are being followed: a thousand
+executions cost no more calls a second than AWS leaves to all who share the account. What has ended cannot change and is
+kept.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from service.adapters.backends.sagemaker.aws import Cloud, calling
 ENDED = frozenset({"Succeeded", "Failed", "Stopped", "CompletedWithFailures"})
 IN_PROGRESS = frozenset({"Starting", "Executing", "Stopping"})
 _MOST_KEPT = 4_096
+_FORGOTTEN_SECONDS = 60.0
+LOOKS_PER_SECOND = 4.0
+"""At most, over all executions that are followed, once each has been looked at. AWS publishes no rate; ten a second is what
+others report of its list calls."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,13 @@ class _Seat:
 
 
 class Executions:
-    """``poll`` is how long a look lasts, in seconds: at first, and at most."""
+    """``poll`` is how long a look lasts, in seconds: at first, and at most, unless so many executions are followed that
+    more than ``rate`` looks a second would be taken."""
 
-    def __init__(self, cloud: Cloud, poll: tuple[float, float]) -> None:
+    def __init__(self, cloud: Cloud, poll: tuple[float, float], rate: float = LOOKS_PER_SECOND) -> None:
         self._cloud = cloud
         self._fastest, self._slowest = poll
+        self._rate = rate
         self._lock = threading.Lock()
         self._seats: OrderedDict[str, _Seat] = OrderedDict()
 
@@ -77,7 +84,16 @@ class Executions:
     def _lasts(self, look: Look) -> float:
         begun = [row["StartTime"] for row in look.steps.values() if row.get("StartTime")]
         age = (datetime.now(UTC) - min(begun)).total_seconds() if begun else 0.0
-        return min(self._slowest, max(self._fastest, age / 20)) * random.uniform(0.8, 1.2)  # noqa: S311
+        alone = min(self._slowest, max(self._fastest, age / 20)) * random.uniform(0.8, 1.2)  # noqa: S311
+        return max(alone, self._followed() / self._rate)
+
+    def _followed(self) -> int:
+        """How many executions are being looked at: those that have not ended and were asked about of late."""
+        soon = time.monotonic() - _FORGOTTEN_SECONDS
+        with self._lock:
+            return sum(
+                seat.look is not None and not seat.look.has_ended and seat.until > soon for seat in self._seats.values()
+            )
 
     def _looked(self, arn: str) -> Look:
         """While a step is at work the execution is, and need not be asked. Once it has ended its steps are listed again:
