@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.cli.demo import SOURCE
 from service.cli.demo.stage import Stage
 from service.cli.demo.story import Played, story
@@ -19,6 +21,7 @@ def made(stage: Stage, commit: str) -> list[tuple[Any, ...]]:
     return sorted((one["component"], one["key"], str(one["outputs"]), str(one["metrics"])) for one in results)
 
 
+@pytest.mark.timeout(900)  # twelve pushes with real training, beside whatever else the machine does
 def test_the_story_comes_out_as_announced_on_sagemaker(tmp_path: Path) -> None:
     require_unshare()
     first = story()[0]

@@ -52,7 +52,9 @@ def emulated(folder: Path) -> Iterator[Mapping[str, str]]:
     """An emulator for the block; what a service's environment must say to use it, with credentials that no AWS takes."""
     with running(folder / "cloud", image()) as made:
         declared = folder / "backends.yaml"
-        declared.write_text(yaml.safe_dump({NAME: made.declared().model_dump(mode="json")}), encoding="utf-8")
+        declared.write_text(
+            yaml.safe_dump({NAME: made.declared(poll_seconds=0.2).model_dump(mode="json")}), encoding="utf-8"
+        )
         yield {
             "AWS_ACCESS_KEY_ID": "tests",
             "AWS_SECRET_ACCESS_KEY": "tests",

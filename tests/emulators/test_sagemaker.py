@@ -80,6 +80,14 @@ def steps_of(client: Any, arn: str) -> dict[str, dict[str, Any]]:
     return {row["StepName"]: row for row in rows}
 
 
+def lines_of(cloud: SageMaker, job: str) -> list[str]:
+    """What a processing job wrote, as CloudWatch has it."""
+    logs, group = cloud.client("logs"), "/aws/sagemaker/ProcessingJobs"
+    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=job)["logStreams"]
+    events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+    return [event["message"] for event in events]
+
+
 def refused(code: str, act: Callable[[], Any]) -> str:
     with pytest.raises(ClientError) as caught:
         act()
@@ -105,14 +113,7 @@ def test_steps_run_in_order_on_real_data_and_their_lines_are_kept(cloud: SageMak
     body = cloud.client("s3").get_object(Bucket=BUCKET, Key="b/out/x")["Body"].read()
     assert body == b"done"
     job = steps["b"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
-    logs = cloud.client("logs")
-    (stream,) = logs.describe_log_streams(logGroupName="/aws/sagemaker/ProcessingJobs", logStreamNamePrefix=job)[
-        "logStreams"
-    ]
-    events = logs.get_log_events(logGroupName="/aws/sagemaker/ProcessingJobs", logStreamName=stream["logStreamName"])[
-        "events"
-    ]
-    assert [event["message"] for event in events] == ["read 41"]
+    assert lines_of(cloud, job) == ["read 41"]
     described = client.describe_processing_job(ProcessingJobName=job)
     assert described["ProcessingJobStatus"] == "Completed"
 
@@ -145,7 +146,7 @@ def test_training_follows_the_toolkit(cloud: SageMaker, name: str) -> None:
         assert member.read() == b"--rate 0.1"
 
 
-def test_a_failure_has_its_traceback_and_can_be_retried_from_there(cloud: SageMaker, name: str) -> None:
+def test_a_failure_has_its_traceback_in_the_log_and_can_be_retried_from_there(cloud: SageMaker, name: str) -> None:
     flag = f"s3://{BUCKET}/flags-{name}"
     cloud.client("s3").put_object(Bucket=BUCKET, Key=f"flags-{name}/no", Body=b"")
     script = "import os\nassert os.path.exists('/opt/ml/processing/input/flag/yes'), 'not yet'"
@@ -158,12 +159,24 @@ def test_a_failure_has_its_traceback_and_can_be_retried_from_there(cloud: SageMa
     assert (found["PipelineExecutionStatus"], "FailureReason" in found) == ("Failed", True)
     steps = steps_of(client, arn)
     assert sorted(steps) == ["a", "b"], "what never began is not listed"
-    assert "AssertionError: not yet" in steps["b"]["FailureReason"]
+    assert steps["b"]["FailureReason"] == "AlgorithmError: See job logs for more information", "as AWS: no traceback"
+    job = steps["b"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+    assert any("AssertionError: not yet" in line for line in lines_of(cloud, job))
     cloud.client("s3").put_object(Bucket=BUCKET, Key=f"flags-{name}/yes", Body=b"")
     client.retry_pipeline_execution(PipelineExecutionArn=arn)
     assert ended(client, arn)["PipelineExecutionStatus"] == "Succeeded"
     assert steps_of(client, arn)["a"]["EndTime"] == steps["a"]["EndTime"], "what succeeded stays"
     refused("ConflictException", lambda: client.retry_pipeline_execution(PipelineExecutionArn=arn))
+
+
+def test_a_containers_last_words_are_kept(cloud: SageMaker, name: str) -> None:
+    words = "import os; os.makedirs('/opt/ml/output'); open('/opt/ml/output/message', 'w').write('w' * 2000); raise SystemExit(3)"
+    client = create(cloud, name, processing("a", words))
+    arn = start(client, name)
+    ended(client, arn)
+    job = steps_of(client, arn)["a"]["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
+    described = client.describe_processing_job(ProcessingJobName=job)
+    assert (described["ProcessingJobStatus"], described["ExitMessage"]) == ("Failed", "w" * 1024)
 
 
 def test_conditions_read_property_files_and_register_or_fail(cloud: SageMaker, name: str) -> None:

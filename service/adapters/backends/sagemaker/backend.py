@@ -27,16 +27,16 @@ from service.domain.errors import Refused
 from service.domain.execution import Observation
 from service.ports.backend import LogLine, Work
 
-POLL_SECONDS = (2.0, 30.0)
+_SLOWEST_POLL = 30.0
 _LONGEST_DESCRIPTION = 3_000
 
 
 class SageMakerBackend:
     """Steps as jobs of a SageMaker pipeline. ``root`` is scratch space and locks; all state is in AWS. ``poll``: how long a
-    look at an execution is good for, in seconds, when it is young and when it is old."""
+    look at an execution is good for, in seconds, when it is young and when it is old; as declared unless given."""
 
     def __init__(
-        self, declared: Declared, root: Path, *, compiler: Compiler, poll: tuple[float, float] = POLL_SECONDS
+        self, declared: Declared, root: Path, *, compiler: Compiler, poll: tuple[float, float] | None = None
     ) -> None:
         self._declared = declared
         self._root = root.resolve()
@@ -46,7 +46,8 @@ class SageMakerBackend:
         self._bucket = Bucket(cloud)
         self._index = Index(self._bucket)
         self._logs = Logs(cloud)
-        self._executions = Executions(cloud, poll)
+        fastest = declared.poll_seconds
+        self._executions = Executions(cloud, poll or (fastest, max(fastest, _SLOWEST_POLL)))
         self._pipelines = Pipelines(cloud, self._root / "locks")
         self._observer = Observer(cloud, self._bucket, self._index, self._logs)
 

@@ -27,6 +27,7 @@ class Declared(BaseModel):
     image: str | None = Field(None, min_length=1, description="the steps' image; default: AWS's scikit-learn")
     volume: int = Field(30, ge=1, le=16384, description="GB of each job's disk")
     slots: int = Field(20, ge=1, le=10_000, description="steps at once")
+    poll_seconds: float = Field(2.0, ge=0.05, le=60.0, description="how long a look at a young execution is good for")
     endpoint_url: str | None = Field(None, description="another place than AWS, as an emulator")
     repositories: tuple[str, ...] = Field(
         (), description="patterns such as acme/*; none: every repository of the server"
