@@ -87,9 +87,8 @@ def worker() -> None:
     """Do the work that a `refit serve --no-worker` on the same database receives."""
     settings = Settings()
     log_to_stderr(quiet=False)
-    asked, ask = (
-        os.pipe()
-    )  # no threading.Event: a handler that sets it may wait for the very thread that it interrupted
+    # No threading.Event: a handler that sets it may wait for the very thread that it interrupted.
+    asked, ask = os.pipe()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         os.write(ask, b"\0")

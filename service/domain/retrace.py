@@ -47,8 +47,8 @@ def follow_code(
         closure = edits.retrace(before.closure)
         if closure is not None:
             return before if closure is before.closure else Traced(beginning, closure)
-    given = beginning
-    return Traced(given, trace(given.command, given.extra, given.targets, tree, evidence, given.declared))
+    command, extra, targets, declared = beginning.command, beginning.extra, beginning.targets, beginning.declared
+    return Traced(beginning, trace(command, extra, targets, tree, evidence, declared))
 
 
 class Edits:
@@ -59,7 +59,7 @@ class Edits:
         self._files = {file.path: file for file in change.files}
         self._edited = self._files.keys() - {file.path for file in change.files if not _is_edit(file)}
         self._moved = self._files.keys() - self._edited
-        self._alike: dict[tuple[RepoPath, Kind], PythonFacts | None] = {}
+        self._alike: dict[RepoPath, PythonFacts | None] = {}
 
     @cached_property
     def _names(self) -> frozenset[RepoPath]:
@@ -98,8 +98,7 @@ class Edits:
         """Whether some of these are yet to be read: the same question comes again when they are."""
         misses = self._evidence.misses
         for path in code:
-            for entry in (self._files[path].old, self._files[path].new):
-                self._fact(kind_of(path) or Kind.PYTHON, entry)
+            self._facts(path)
         return self._evidence.misses != misses
 
     def _value(self, path: RepoPath, closure: Closure) -> str | None:
@@ -117,12 +116,16 @@ class Edits:
 
     def _led_alike(self, path: RepoPath) -> PythonFacts | None:
         """The file's facts if they lead where they led before."""
-        kind = kind_of(path) or Kind.PYTHON
-        if (path, kind) not in self._alike:
-            old, new = (self._fact(kind, entry) for entry in (self._files[path].old, self._files[path].new))
+        if path not in self._alike:
+            old, new = self._facts(path)
             alike = old is not None and new is not None and _leads(old) == _leads(new)
-            self._alike[path, kind] = new if alike else None
-        return self._alike[path, kind]
+            self._alike[path] = new if alike else None
+        return self._alike[path]
+
+    def _facts(self, path: RepoPath) -> tuple[PythonFacts | None, PythonFacts | None]:
+        """The file's, before and after; a script may have any name."""
+        kind, file = kind_of(path) or Kind.PYTHON, self._files[path]
+        return self._fact(kind, file.old), self._fact(kind, file.new)
 
     def _fact(self, kind: Kind, entry: Entry | None) -> PythonFacts | None:
         fact = self._evidence.fact(kind, entry.oid) if entry is not None else None

@@ -91,7 +91,7 @@ def _trips(
     trip: list[tuple[Request, bytes | None]] = []
     size = 0
     for blob in blobs:
-        more = len(blob[1]) * 4 // 3 + 4 if blob[1] is not None else TOGETHER
+        more = len(blob[1]) if blob[1] is not None else TOGETHER
         if trip and (len(trip) == _SEVERAL or size + more > TOGETHER):
             yield trip
             trip, size = [], 0

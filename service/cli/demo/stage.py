@@ -39,7 +39,9 @@ class Stage:
         environment: Mapping[str, str] | None = None,
         backend: str = LOCAL,
     ) -> None:
-        if backend != LOCAL and "REFIT_BACKENDS" not in {**os.environ, **(environment or {})}:
+        declared = os.environ.get("REFIT_BACKENDS")
+        self._extra = {**({"REFIT_BACKENDS": declared} if declared else {}), **(environment or {})}
+        if backend != LOCAL and "REFIT_BACKENDS" not in self._extra:
             raise Refused(
                 f"starting the demo on {backend}: REFIT_BACKENDS names no file that declares it; "
                 "`python3 run.py demo --backend sagemaker` brings an emulator with it"
@@ -50,7 +52,6 @@ class Stage:
         self.work = self.folder / "work"
         self.home = self.folder / "home"
         self.url = ""
-        self._extra = dict(environment or {})
         self._backend = backend
         self._secret = secrets.token_urlsafe(24)
         self._git = GitServer(self.folder / "git")
@@ -113,7 +114,6 @@ class Stage:
             "REFIT_REPOSITORIES": json.dumps({REPOSITORY: self._git.url(REPOSITORY)}),
             "REFIT_GIT_PROTOCOLS": "http",
             "REFIT_WEBHOOK_SECRET": self._secret,
-            **{name: os.environ[name] for name in ("REFIT_BACKENDS",) if name in os.environ},
             **self._extra,
         }
 

@@ -20,23 +20,12 @@ from service.adapters.backends.local.files import RunFolder, read_json, write_js
 from service.adapters.backends.local.logs import read_lines
 from service.adapters.backends.local.objects import Objects
 from service.adapters.backends.local.processes import end_left, is_alive
+from service.adapters.backends.steps.environments import passed_on
 from service.domain.errors import Refused
 from service.domain.execution import Artifact, Observation, Seen
 from service.domain.pipeline import RepositoryInput, UpstreamInput, UriInput
 from service.ports.backend import LogLine, Work
 
-_PASSED_ON = (
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "LANG",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-)
-_PASSED_PREFIXES = ("UV_", "PIP_")
 _START_SECONDS = 20.0
 
 
@@ -151,14 +140,11 @@ class LocalBackend:
         """A supervisor in a session of its own: it survives this process, and gives way if the run is taken."""
         os.utime(folder.path)  # `observe` gives it its time from now on
         root = str(Path(service.__file__).resolve().parents[1])
-        environment = {
-            name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_PREFIXES)
-        }
         with (folder.path / "supervisor.log").open("ab") as log:
             subprocess.Popen(
                 [sys.executable, "-m", "service.adapters.backends.local.supervise", str(folder.path)],
                 cwd=root,
-                env={**environment, "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"},
+                env={**passed_on("UV_", "PIP_"), "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

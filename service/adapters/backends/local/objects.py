@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import shutil
 from pathlib import Path
 
 from service.adapters.backends.steps.digests import (
+    DIGEST,
     Stored,
     Unstorable,
     canonical,
@@ -20,7 +20,6 @@ from service.adapters.backends.steps.digests import (
 )
 
 _CHUNK = 1 << 20
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Objects:
@@ -31,7 +30,7 @@ class Objects:
 
     def holds(self, digest: str) -> bool:
         """Whether all of it is there."""
-        if not _DIGEST.fullmatch(digest):
+        if not DIGEST.fullmatch(digest):
             return False
         if self._file(digest).exists():
             return True

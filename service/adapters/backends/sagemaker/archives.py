@@ -11,11 +11,12 @@ import os
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from service.adapters import backends
+from service.adapters.backends.steps.digests import walk
 
 _MODULES = (
     "service.adapters.backends.sagemaker.container.entry", "service.adapters.backends.sagemaker.container.packages",
@@ -42,7 +43,7 @@ def write_bundle(export: Path, target: BinaryIO) -> str:
     with gzip.GzipFile(filename="", mode="wb", fileobj=target, compresslevel=6, mtime=0) as packed:
         digest.behind = packed
         with tarfile.open(fileobj=digest, mode="w|", format=tarfile.GNU_FORMAT) as archive:  # type: ignore[call-overload]
-            for path in _entries(export):
+            for path in walk(export):
                 _add(archive, export, path)
     return str(digest.hash.hexdigest())
 
@@ -57,13 +58,6 @@ class _Hashing:
     def write(self, data: bytes) -> int:
         self.hash.update(data)
         return int(self.behind.write(data))
-
-
-def _entries(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir(), key=lambda one: os.fsencode(one.name)):
-        yield path
-        if path.is_dir() and not path.is_symlink():
-            yield from _entries(path)
 
 
 def _add(archive: tarfile.TarFile, export: Path, path: Path) -> None:

@@ -45,8 +45,8 @@ def _try_bucket(cloud: Cloud) -> None:
 
 def _questions(cloud: Cloud) -> Mapping[str, Callable[[], object]]:
     """Action → a call that asks for it about nothing."""
-    sagemaker, logs, account = cloud.sagemaker, cloud.logs, cloud.declared.role.split(":")[4]
-    partition, region = cloud.declared.role.split(":")[1], cloud.declared.region
+    sagemaker, logs, region = cloud.sagemaker, cloud.logs, cloud.declared.region
+    _, partition, _, _, account, _ = cloud.declared.role.split(":", 5)
     execution = f"arn:{partition}:sagemaker:{region}:{account}:pipeline/{_NOTHING}/execution/{'0' * 12}"
     group = "/aws/sagemaker/ProcessingJobs"
     return {

@@ -20,6 +20,7 @@ from service.domain.execution import Artifact, Observation, Seen
 
 _EXIT = re.compile(r"the step ended with (?:exit code (\d{1,3})|killed by (SIG[A-Z0-9+-]{2,12}))")
 _VANISHED = re.compile(r"(?:InternalServerError|InternalError|CapacityError|InternalServiceError)\b")
+_NO_REPORT = "it left no report; the log says what ran"
 _ERROR_LINES, _LARGEST_ARCHIVE, _LARGEST_REPORT = 40, 64 * 1024 * 1024, 4 * 1024 * 1024
 
 
@@ -120,7 +121,7 @@ class Observer:
     def _processed(self, described: Mapping[str, Any]) -> Report:
         content = self._bucket.read(f"{_output(described, REPORT)}/{REPORT_FILE}", _LARGEST_REPORT)
         if content is None:
-            raise Unbelievable("it left no report; the log says what ran")
+            raise Unbelievable(_NO_REPORT)
         return read_report(content)
 
     def _trained(self, described: Mapping[str, Any]) -> Report:
@@ -128,7 +129,7 @@ class Observer:
         uri = described["ModelArtifacts"]["S3ModelArtifacts"].rpartition("/")[0] + "/output.tar.gz"
         content = self._bucket.read(uri, _LARGEST_ARCHIVE)
         if content is None or len(content) > _LARGEST_ARCHIVE:
-            raise Unbelievable("it left no report; the log says what ran")
+            raise Unbelievable(_NO_REPORT)
         try:
             with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
                 for member in archive:
@@ -137,7 +138,7 @@ class Observer:
                         return read_report(file.read(_LARGEST_REPORT + 1) if file is not None else b"")
         except (tarfile.TarError, OSError, EOFError) as error:
             raise Unbelievable(f"its data cannot be read: {type(error).__name__}") from error
-        raise Unbelievable("it left no report; the log says what ran")
+        raise Unbelievable(_NO_REPORT)
 
     @staticmethod
     def _place(job: Job, described: Mapping[str, Any], artifact: Artifact) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,9 +11,10 @@ from typing import Any
 from service.adapters.backends.sagemaker.aws import Bucket, calling
 from service.adapters.backends.sagemaker.composing import Kept
 from service.adapters.backends.sagemaker.container.places import RECEIPT
+from service.adapters.backends.steps.digests import DIGEST
+from service.adapters.backends.steps.metrics import is_number
 from service.domain.execution import Artifact
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LARGEST_REPORT, _LARGEST_ENTRY = 4 * 1024 * 1024, 64 * 1024
 _AT_ONCE = 8
 
@@ -54,13 +53,13 @@ def read_report(content: bytes) -> Report:
 
 
 def _made(one: Mapping[str, Any]) -> Artifact:
-    if not _DIGEST.fullmatch(one["digest"]):
+    if not DIGEST.fullmatch(one["digest"]):
         raise ValueError("not a digest")
     return Artifact(str(one["name"]), one["digest"], int(one["size"]))
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise ValueError("not a number")
     return float(value)
 
@@ -79,7 +78,7 @@ class Index:
 
     def find(self, digests: Sequence[str]) -> dict[str, Kept]:
         """Those whose place is known."""
-        valid = [digest for digest in dict.fromkeys(digests) if _DIGEST.fullmatch(digest)]
+        valid = [digest for digest in dict.fromkeys(digests) if DIGEST.fullmatch(digest)]
         if not valid:
             return {}
         with calling("looking up outputs"), ThreadPoolExecutor(min(_AT_ONCE, len(valid))) as threads:

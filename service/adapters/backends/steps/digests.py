@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK = 1 << 20
 Row = dict[str, Any]
 """One entry of a folder: ``path`` below it, ``digest`` (``None``: a folder), ``size`` in bytes, ``executable``."""
@@ -62,7 +64,7 @@ def of_regular(path: Path) -> Stored:
 def rows_of(folder: Path, of: Callable[[Path], Stored], *, links: bool) -> list[Row]:
     """Every entry below, in order; ``of`` is asked for files. A link counts as where it points, or is refused."""
     rows: list[Row] = []
-    for path in _walk(folder):
+    for path in walk(folder):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             if not links:
@@ -114,8 +116,9 @@ def _file_state(path: str) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path) -> Iterator[Path]:
+    """Everything below, a folder before what it holds, in the order of the names' bytes; links are not followed."""
     for path in sorted(folder.iterdir(), key=lambda one: os.fsencode(one.name)):
         yield path
         if path.is_dir() and not path.is_symlink():
-            yield from _walk(path)
+            yield from walk(path)

@@ -30,6 +30,15 @@ _LOCAL = re.compile(
 Run = Callable[[Sequence[str], Path], int]
 """Runs a command in a folder with its output in the log; its exit code, negative for the signal that ended it."""
 _LOOK_SECONDS = 0.05
+_PASSED_ON = frozenset(
+    {"PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy"}
+)
+
+
+def passed_on(*prefixes: str) -> dict[str, str]:
+    """Of this process's environment, what an installer needs and nothing secret: variables with one of ``prefixes``
+    besides."""
+    return {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(prefixes)}
 
 
 class Interrupted(Exception):

@@ -30,17 +30,18 @@ def read_metrics(path: Path) -> dict[str, float]:
         raise UnreadableMetrics(f"{path.name} is not JSON") from error
     if not isinstance(value, dict):
         raise UnreadableMetrics(f"{path.name} is not a JSON object")
-    found = {name: float(one) for name, one in value.items() if _is_number(one)}
+    found = {name: float(one) for name, one in value.items() if is_number(one)}
     for group in value.values():
         if isinstance(group, dict):
             for name, one in group.items():
                 number = one.get("value") if isinstance(one, dict) else one
-                if _is_number(number):
+                if is_number(number):
                     found.setdefault(name, float(number))
     return found
 
 
-def _is_number(value: Any) -> TypeGuard[int | float]:
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether it is a finite one; ``True`` is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from service.adapters.backends.steps.declared import Unbuildable
-from service.adapters.backends.steps.environments import Interrupted, Shelf, environment_for
+from service.adapters.backends.steps.environments import Interrupted, Shelf, environment_for, passed_on
 from service.domain.errors import Retry
 
 Version = Literal["v2", "v3"]
 _HERE = Path(__file__).resolve().parent
-_PASSED_ON = (
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "LANG",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-)
 _LONGEST_WORDS = 2_000
 
 
@@ -54,8 +42,7 @@ class Sdks:
 
     def _run(self, command: Sequence[str], folder: Path) -> int:
         """uv with the operator's own settings and nothing secret."""
-        told = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("UV_")}
         with self._log.open("wb") as log:
             return subprocess.run(
-                command, cwd=folder, env=told, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
+                command, cwd=folder, env=passed_on("UV_"), stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
             ).returncode
