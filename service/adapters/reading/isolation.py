@@ -88,9 +88,10 @@ class IsolatedReader:
         self, blobs: Sequence[tuple[Request, bytes | None]], budget: Budget
     ) -> list[tuple[Request, Fact]] | None:
         """Small ones in one trip, which costs as much as reading one; ``None``: each alone, so that one that exceeds a limit
-        is found."""
+        is found, and the first that the budget no longer covers."""
         contents = [content for _, content in blobs if content is not None]
-        if not 1 < len(contents) == len(blobs) or budget.is_spent or sum(map(len, contents)) > TOGETHER:
+        covered = budget.characters >= LONGEST_ANSWER and budget.seconds >= self._seconds
+        if not 1 < len(contents) == len(blobs) or not covered or sum(map(len, contents)) > TOGETHER:
             return None
         given = [
             {"kind": kind.value, "content": _text(content)}
