@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,7 +21,7 @@ from service.domain.errors import Refused
 from service.domain.execution import Artifact, Observation, Seen
 from service.domain.pipeline import Component, Input, Limits
 from service.ports.backend import Backend, LogLine, Work
-from tests.emulators.sagemaker.process import require_unshare, running
+from tests.emulators.sagemaker.process import reachable
 from tests.sdks import sdks
 
 PATIENCE = 120.0
@@ -149,11 +148,8 @@ def local(root: Path) -> Bench:
 @contextmanager
 def sagemaker(root: Path) -> Iterator[Bench]:
     """On an emulator of its own, whose images have the tests' interpreter."""
-    require_unshare()
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "tests")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "tests")
     compiler = Compiler(sdks(), root / "compiler")
-    with running(root / "emulator") as cloud:
+    with reachable(root / "emulator") as cloud:
         yield Bench(lambda: SageMakerBackend(cloud.declared(), root / "state", compiler=compiler, poll=(0.1, 0.3)))
     compiler.close()
 

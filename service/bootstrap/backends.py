@@ -18,7 +18,6 @@ from service.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z][\w-]{0,63}")
 _LARGEST = 1024 * 1024
-_CLOUD_SLOTS = 20
 
 
 def open_backends(settings: Settings) -> dict[str, Backend]:
@@ -45,11 +44,7 @@ def names_of_backends(settings: Settings) -> tuple[str, ...]:
 
 def slots_of(settings: Settings, opened: Mapping[str, Backend]) -> dict[str, int]:
     """How many steps each backend runs at once: this machine is not a cloud."""
-    declared = _declared(settings)
-    return {
-        name: int(str(declared[name].get("slots", _CLOUD_SLOTS))) if name in declared else settings.slots
-        for name in opened
-    }
+    return {name: backend.slots or settings.slots for name, backend in opened.items()}
 
 
 def _declared(settings: Settings) -> Mapping[str, Mapping[str, object]]:

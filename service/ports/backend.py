@@ -61,6 +61,11 @@ class Backend(Protocol):
         """Whether one submission may hold steps together with those whose outputs they read."""
         ...
 
+    @property
+    def slots(self) -> int | None:
+        """How many steps it runs at once as its operator declared it; ``None``: as many as the server is set to."""
+        ...
+
     def submit(self, works: Sequence[Work]) -> Sequence[str]:
         """Start the steps of one submission, or adopt what an earlier call with its token started; return a handle for
         each, to store. A backend that does not compose is given one at a time."""

@@ -1,4 +1,5 @@
-"""Owns what tests of the adapters share: the parsing process, a git server with its gate, a mirror; refuses to fake them."""
+"""Owns what tests of the adapters share: the parsing process, a git server with its gate, a mirror, an emulator; refuses to fake
+them."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import pytest
 from service.adapters.git.mirror import Mirror
 from service.adapters.reading import IsolatedReader
 from service.cli.demo.git_server import GitServer
+from tests.emulators.sagemaker.process import SageMaker, reachable
 from tests.origins import Gate, Origin, mirrored
 
 
@@ -44,3 +46,10 @@ def mirror(tmp_path: Path, gate: Gate) -> Iterator[Mirror]:
     made = mirrored(tmp_path, gate.url())
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SageMaker]:
+    """An emulator of the module's own."""
+    with reachable(tmp_path_factory.mktemp("sagemaker")) as made:
+        yield made

@@ -214,6 +214,8 @@ def test_a_handle_is_ours_or_refused(text: str) -> None:
         {"size": "many"},
         {"metrics": {"r2": "high"}},
         {"metrics": {"r2": True}},
+        {"metrics": {"r2": 10**400}},
+        {"metrics": {"r2": float("nan")}},
         {"metrics": []},
     ],
 )

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from service.adapters.backends.sagemaker.aws import Cloud
 from service.adapters.backends.sagemaker.examining import examine
-from tests.emulators.sagemaker.process import BUCKET, SageMaker, require_unshare, running
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SageMaker]:
-    require_unshare()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "tests")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
-        with running(tmp_path_factory.mktemp("examined")) as made:
-            yield made
+from tests.emulators.sagemaker.process import BUCKET, SageMaker
 
 
 def test_nothing_is_found_and_nothing_is_made_where_all_is_well(cloud: SageMaker) -> None:

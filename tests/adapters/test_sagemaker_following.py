@@ -4,26 +4,13 @@ however many executions are followed."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-
-import pytest
 
 from service.adapters.backends.sagemaker.aws import Cloud
 from service.adapters.backends.sagemaker.following import Executions
-from tests.emulators.sagemaker.process import SageMaker, require_unshare, running
+from tests.emulators.sagemaker.process import SageMaker
 from tests.emulators.test_sagemaker import create, processing, start
 
 SECONDS, RATE, FOLLOWED = 4.0, 3.0, 12
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SageMaker]:
-    require_unshare()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "tests")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
-        with running(tmp_path_factory.mktemp("followed")) as made:
-            yield made
 
 
 def asked(cloud: SageMaker) -> int:

@@ -25,7 +25,7 @@ from service.domain.execution import Artifact, Observation, Seen
 from service.domain.pipeline import Component, Limits, Registration, RepositoryInput, UpstreamInput
 from service.ports.backend import Work
 from tests.backends import FLAGS, Files, local
-from tests.emulators.sagemaker.process import SageMaker, require_unshare, running
+from tests.emulators.sagemaker.process import SageMaker
 from tests.sdks import sdks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,15 +40,6 @@ FILES = {
     "json.dump({'regression_metrics': {'r2': {'value': len(w) / 10}}}, open(flags['metrics'], 'w'))\n",
 }
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SageMaker]:
-    require_unshare()
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "tests")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "tests")
-    with running(tmp_path_factory.mktemp("sagemaker")) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

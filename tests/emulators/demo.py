@@ -15,7 +15,7 @@ from pathlib import Path
 import uv
 import yaml
 
-from tests.emulators.sagemaker.process import require_unshare, running
+from tests.emulators.sagemaker.process import CREDENTIALS, require_unshare, running
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "aws"
@@ -56,8 +56,7 @@ def emulated(folder: Path) -> Iterator[Mapping[str, str]]:
             yaml.safe_dump({NAME: made.declared(poll_seconds=0.2).model_dump(mode="json")}), encoding="utf-8"
         )
         yield {
-            "AWS_ACCESS_KEY_ID": "tests",
-            "AWS_SECRET_ACCESS_KEY": "tests",
+            **CREDENTIALS,
             "REFIT_BACKENDS": str(declared),
             "PYTHONPATH": str(ROOT),
         }

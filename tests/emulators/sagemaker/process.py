@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 
 from service.adapters.backends.sagemaker.declared import Declared
@@ -21,6 +22,7 @@ from tests.conftest import absent
 
 ROOT = Path(__file__).resolve().parents[3]
 REGION, BUCKET = "eu-west-1", "refit-tests"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
 ROLE = "arn:aws:iam::123456789012:role/refit"
 
 
@@ -35,8 +37,8 @@ class SageMaker:
             name,
             endpoint_url=self.url,
             region_name=REGION,
-            aws_access_key_id="tests",
-            aws_secret_access_key="tests",
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
             config=Config(retries={"total_max_attempts": retries + 1}),
         )
 
@@ -86,3 +88,13 @@ def running(folder: Path, python: str = sys.executable) -> Iterator[SageMaker]:
     finally:
         process.terminate()
         process.wait()
+
+
+@contextmanager
+def reachable(folder: Path) -> Iterator[SageMaker]:
+    """One that this very process's clients may call, as a service's do: with credentials from the environment."""
+    require_unshare()
+    with pytest.MonkeyPatch.context() as patch, running(folder) as cloud:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        yield cloud

@@ -41,6 +41,10 @@ class LocalBackend:
     def composes(self) -> bool:
         return False
 
+    @property
+    def slots(self) -> int | None:
+        return None
+
     def submit(self, works: Sequence[Work]) -> Sequence[str]:
         return [self._submit(work) for work in works]
 

@@ -55,6 +55,10 @@ class SageMakerBackend:
     def composes(self) -> bool:
         return True
 
+    @property
+    def slots(self) -> int | None:
+        return self._declared.slots
+
     def submit(self, works: Sequence[Work]) -> Sequence[str]:
         first = works[0]
         for work in works:
