@@ -66,7 +66,7 @@ def python(name: str) -> Path:
     if not interpreter.exists():
         run("making .venv", uv(), "venv", "--quiet", "--clear", "--python", sys.executable, ROOT / ".venv")
     stamp.unlink(missing_ok=True)  # an interrupted sync must not pass for a finished one
-    sync = ["pip", "sync", "--quiet", "--require-hashes", "--python", interpreter, lock]
+    sync = ["pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--python", interpreter, lock]
     run(f"installing {lock.name}", uv(), *sync, **registry())
     stamp.write_text(wanted)
     return interpreter
@@ -77,9 +77,7 @@ def lock(*options: str) -> None:
         of = [] if name == "base" else ["--extra", name, "-c", "requirements/base.lock"]
         to = ["pyproject.toml", "-o", f"requirements/{name}.lock"]
         run(f"locking {name}", uv(), *COMPILE.split(), *options, *of, *to, **registry())
-    for of in sorted(
-        (ROOT / "service/adapters/backends/sagemaker/sdk").glob("*.in")
-    ):  # each has an environment of its own
+    for of in sorted((ROOT / "service/adapters/backends").glob("*/sdk/*.in")):  # each has an environment of its own
         to = [of.relative_to(ROOT), "-o", of.with_suffix(".lock").relative_to(ROOT)]
         run(f"locking the SDK {of.stem}", uv(), *COMPILE.split(), *options, *to, **registry())
 

@@ -6,7 +6,7 @@ import importlib
 import signal
 import sys
 
-NAMES = ("memory", "receiver", "first_step", "decision", "history")
+NAMES = ("memory", "receiver", "first_step", "decision", "history", "in_flight")
 
 
 def main() -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 
 from benchmarks.measure import SCRATCH, Report, percentile, progress, settle
 from benchmarks.monorepo import new_repository, write_commit
-from benchmarks.serving import Served, push_body, request, served, signed
+from benchmarks.serving import Served, push, served
 
 NAME, ROUNDS = "acme/first", 20
 ZERO = "0" * 40
@@ -74,16 +72,7 @@ def _program(folder: Path, number: int) -> str:
 
 
 def _first_step(service: Served, told: Path, before: str, after: str) -> float:
-    body = push_body(NAME, "refs/heads/main", before, after)
-    with closing(http.client.HTTPConnection(service.host, service.port, timeout=30)) as wire:
-        wire.connect()
-        wire.sock.sendall(request(signed(body)))
-        answer = http.client.HTTPResponse(wire.sock, method="POST")
-        answer.begin()
-        accepted = time.time()
-        answer.read()
-    if answer.status != 202:
-        raise RuntimeError(f"the push was answered {answer.status}")
+    accepted = push(service, NAME, before, after)
     deadline = time.monotonic() + 120
     while not told.exists():
         if time.monotonic() > deadline:

@@ -27,8 +27,8 @@ def run(times: int = _TIMES) -> None:
         with scratch as folder, served(Path(folder) / "home") as one:
             ready.append(one.ready_seconds * 1_000)
             time.sleep(_IDLE_SECONDS)
-            service.append(_resident(one.process.pid))
-            family.append(sum(_resident(pid) for pid in _family(one.process.pid)))
+            service.append(resident(one.process.pid))
+            family.append(sum(resident(pid) for pid in family(one.process.pid)))
         bare.append(_reference())
     ratio = statistics.median(service) / statistics.median(bare)
     report.add("refit serve", "MB", service, ratio=ratio, to="× python + fastapi + sqlalchemy")
@@ -43,19 +43,19 @@ def _reference() -> float:
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout, "started with pipes"
         process.stdout.readline()
-        found = _resident(process.pid)
+        found = resident(process.pid)
         process.stdin.write(b"\n")
         process.stdin.flush()
     return found
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
     rows = Path(f"/proc/{pid}/status").read_text().splitlines()
     (row,) = (row for row in rows if row.startswith("VmRSS"))
     return int(row.split()[1]) / 1_024
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """The process and all below it."""
     parents = {}
     for name in filter(str.isdigit, os.listdir("/proc")):

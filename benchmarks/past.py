@@ -11,7 +11,7 @@ from pathlib import Path
 
 from service.adapters.backends.local.objects import Objects
 from service.bootstrap.server import Runtime
-from service.domain.advance import Record
+from service.domain.acts import Record
 from service.domain.execution import Artifact, Attempt, Execution, Observation, Seen, State, StepRun
 from service.domain.pipeline import UpstreamInput
 from service.domain.plan import Decision, Result, full_key, full_parts

@@ -6,13 +6,14 @@ Run as a module, it is the same service whose inbox stores nothing: what the rec
 from __future__ import annotations
 
 import hmac
+import http.client
 import json
 import subprocess
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,21 @@ def signed(body: bytes) -> list[bytes]:
 
 def request(parts: list[bytes]) -> bytes:
     return parts[0] + str(uuid.uuid4()).encode() + parts[1]
+
+
+def push(service: Served, repository: str, before: str, after: str) -> float:
+    """Send the webhook of a push to main; when it was accepted, as ``time.time`` tells it."""
+    body = push_body(repository, "refs/heads/main", before, after)
+    with closing(http.client.HTTPConnection(service.host, service.port, timeout=30)) as wire:
+        wire.connect()
+        wire.sock.sendall(request(signed(body)))
+        answer = http.client.HTTPResponse(wire.sock, method="POST")
+        answer.begin()
+        accepted = time.time()
+        answer.read()
+    if answer.status != 202:
+        raise RuntimeError(f"the push was answered {answer.status}")
+    return accepted
 
 
 class _Forgetful:

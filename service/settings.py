@@ -49,8 +49,12 @@ class Settings(BaseSettings):
     streams: int = Field(64, ge=0, description="logs followed live at once; more are answered 503")
     slots: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="local steps at once")
     sweep_seconds: float = Field(300.0, gt=0, description="between two looks for branches whose webhook never came")
+    registry_seconds: float = Field(60.0, gt=0, description="between two looks for approvals in a vendor's registry")
     audit_seconds: float = Field(
         3600.0, gt=0, description="between two full recomputes of what is decided incrementally"
+    )
+    compile_unconfined: bool = Field(
+        False, description="compile native definitions also where the machine allows no namespaces to do it in"
     )
     migrate: bool = Field(True, description="bring the database up to date on start")
     open_reading: bool | None = Field(None, description="reads without a token; default: only on a loopback host")

@@ -14,6 +14,7 @@ from textwrap import dedent
 import uv
 
 from service.adapters.backends import make_backend
+from service.adapters.backends.azureml.backend import AzureMLBackend
 from service.adapters.backends.sagemaker.backend import SageMakerBackend
 from service.adapters.backends.sagemaker.compiler import Compiler
 from service.domain.assessment import Ingredients
@@ -21,8 +22,9 @@ from service.domain.errors import Refused
 from service.domain.execution import Artifact, Observation, Seen
 from service.domain.pipeline import Component, Input, Limits
 from service.ports.backend import Backend, LogLine, Work
+from tests import azureml
 from tests.emulators.sagemaker.process import reachable
-from tests.sdks import sdks
+from tests.sdks import azure_sdks, sdks
 
 PATIENCE = 120.0
 _tokens = count(1)
@@ -154,7 +156,16 @@ def sagemaker(root: Path) -> Iterator[Bench]:
     compiler.close()
 
 
+@contextmanager
+def on_azureml(root: Path) -> Iterator[Bench]:
+    """On an emulator of its own, whose images have the tests' interpreter."""
+    with azureml.reachable(root / "emulator") as cloud:
+        given = azureml.declared(cloud)
+        yield Bench(lambda: AzureMLBackend(given, root / "state", sdks=azure_sdks(), poll=(0.1, 0.3)))
+
+
 BENCHES: dict[str, Callable[[Path], AbstractContextManager[Bench]]] = {
+    "azureml": on_azureml,
     "local": lambda root: nullcontext(local(root)),
     "sagemaker": sagemaker,
 }

@@ -1,9 +1,10 @@
-"""Owns what every test may ask for: databases of both kinds; refuses to skip silently."""
+"""Owns what every test may ask for: databases of both kinds, and which points of a series are left to long runs; refuses to skip
+silently."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ from service.adapters.database.unit_of_work import Database
 from tests.postgres import Databases, binaries, cluster, private_folder
 
 REQUIRED = set(os.environ.get("REFIT_TEST_REQUIRE", "").split(","))
+
+
+LONG = bool(os.environ.get("REFIT_TEST_LONG"))
+"""Set it for every point at which something is killed, fifty kills in a storm, a hundred times as many random cases."""
+
+
+def series(points: Sequence[str], *always: str) -> Sequence[str]:
+    """Of a series of points, all in a long run; else those of which each shows what no other one does."""
+    assert set(always) <= set(points)
+    return points if LONG else always
 
 
 def absent(what: str, how: str) -> None:

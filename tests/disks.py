@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conftest import absent
 
 
 @contextmanager
@@ -16,3 +21,16 @@ def little_space(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def disk(folder: Path, options: str) -> Iterator[Path]:
+    """A disk of its own, in memory, mounted at ``folder``, which is made; where that is not allowed, the test is skipped."""
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=False)
+    if os.geteuid() or mounted.returncode:
+        absent("tmpfs", "needs root and the right to mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

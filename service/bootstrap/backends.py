@@ -12,22 +12,30 @@ import yaml
 from pydantic import ValidationError
 
 from service.adapters.backends import BUILT_IN, DECLARED, make_backend, open_declared
+from service.adapters.backends.azureml.native.opening import open_definitions as azureml_definitions
+from service.adapters.backends.sagemaker.native.opening import open_definitions as sagemaker_definitions
+from service.adapters.backends.sandbox.sandbox import kept_from_pipelines
+from service.bootstrap.definitions import EveryVendor
 from service.domain.errors import Refused
 from service.ports.backend import Backend
+from service.ports.definitions import Definitions
+from service.ports.reader import Reader
 from service.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z][\w-]{0,63}")
 _LARGEST = 1024 * 1024
 
 
-def open_backends(settings: Settings) -> dict[str, Backend]:
+def open_backends(settings: Settings, reader: Reader | None = None) -> dict[str, Backend]:
     """Every backend of this server by its name in refit.yaml: the built-in ones and the declared ones."""
     binary = uv.find_uv_bin()
     opened = {name: make_backend(name, settings.home / "local", uv=binary) for name in BUILT_IN}
     mistakes: list[str] = []
     for name, given in _declared(settings).items():
         try:
-            opened[name] = open_declared(name, given, settings.home, uv=binary)
+            opened[name] = open_declared(
+                name, given, settings.home, uv=binary, reader=reader, unconfined=settings.compile_unconfined
+            )
         except ValidationError as invalid:
             mistakes += [
                 f"{name}.{_place(error['loc'])}{_words(error['type'], error['msg'])}" for error in invalid.errors()
@@ -35,6 +43,21 @@ def open_backends(settings: Settings) -> dict[str, Backend]:
     if mistakes:
         raise _refused(settings, mistakes)
     return opened
+
+
+def open_definitions(settings: Settings, reader: Reader) -> Definitions:
+    """What reads native definitions; nothing is installed or written before one is asked for."""
+    declared = {name: given for name, given in _declared(settings).items() if given["type"] == "sagemaker"}
+    home, binary = settings.home, uv.find_uv_bin()
+    hidden, unconfined = kept_from_pipelines(home), settings.compile_unconfined
+    return EveryVendor(
+        {
+            "sagemaker": sagemaker_definitions(
+                declared, home / "sagemaker", uv=binary, hidden=hidden, unconfined=unconfined
+            ),
+            "azureml": azureml_definitions(home / "azureml", reader, uv=binary, hidden=hidden, unconfined=unconfined),
+        }
+    )
 
 
 def names_of_backends(settings: Settings) -> tuple[str, ...]:

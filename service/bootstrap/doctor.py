@@ -11,7 +11,8 @@ from functools import partial
 import uv
 
 from service.adapters.git.host import MirrorHost
-from service.bootstrap.backends import open_backends
+from service.adapters.reading import IsolatedReader
+from service.bootstrap.backends import open_backends, open_definitions
 from service.bootstrap.parts import make_home, open_database
 from service.domain.errors import Refused
 from service.ports.backend import Backend
@@ -43,6 +44,7 @@ def examine() -> list[Check]:
         _tried("uv", lambda: uv.find_uv_bin()),
         _tried("database", lambda: _tried_database(settings)),
         *_tried_backends(settings),
+        _tried("native definitions", lambda: _tried_definitions(settings)),
         Check("webhook secret", bool(settings.secrets), "set" if settings.secrets else "set REFIT_WEBHOOK_SECRET"),
     ]
     for name in settings.repositories:
@@ -73,6 +75,11 @@ def _tried_backends(settings: Settings) -> list[Check]:
         else:
             checks.append(Check(f"backend {name}", True, "ready"))
     return checks
+
+
+def _tried_definitions(settings: Settings) -> str:
+    with IsolatedReader() as reader:
+        return open_definitions(settings, reader).isolation()
 
 
 def _tried_database(settings: Settings) -> str:

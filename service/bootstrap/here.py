@@ -10,7 +10,7 @@ from pathlib import Path
 from service.adapters.git.checkout import Checkout
 from service.adapters.reading import IsolatedReader
 from service.adapters.reading.schema import json_schema
-from service.bootstrap.backends import names_of_backends
+from service.bootstrap.backends import names_of_backends, open_definitions
 from service.domain.errors import Refused
 from service.domain.facts import Fact, Request
 from service.flow.assess import Assessor
@@ -65,9 +65,11 @@ class Here:
 
 @contextmanager
 def checkout(path: Path) -> Iterator[Here]:
-    """Plan in place: no server, no database, no network."""
+    """Plan in place: no server, no database, no network; but the SDK that a native definition needs is installed once."""
+    settings = Settings()
     with Checkout(path) as repository, IsolatedReader() as reading:
-        yield Here(_name(path), repository, Assessor(reading, _Forgetful(), known_backends()))
+        assessor = Assessor(reading, _Forgetful(), names_of_backends(settings), open_definitions(settings, reading))
+        yield Here(_name(path), repository, assessor)
 
 
 def _name(path: Path) -> str:

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from service.adapters.clock import SystemClock
 from service.adapters.github.webhook import GitHubWebhooks
-from service.bootstrap.backends import open_backends, slots_of
+from service.bootstrap.backends import open_backends, open_definitions, slots_of
 from service.bootstrap.here import Here, checkout, known_backends
 from service.bootstrap.parts import StoredFacts, make_loop, open_database, version
 from service.domain.errors import Refused
@@ -66,7 +66,7 @@ class LocalRun:
 
     def look(self, ids: Sequence[str]) -> list[Execution]:
         """The executions as they stand."""
-        with self.scheduler.store.begin() as work:
+        with self.scheduler.store.read() as work:
             found = [work.executions.get(one) for one in ids]
         return [one for one in found if one is not None]
 
@@ -137,8 +137,13 @@ def _local_scheduler(settings: Settings, here: Here) -> Iterator[Scheduler]:
     local = settings.model_copy(update={"database_url": f"sqlite:///{folder / 'history.db'}"})
     with open_database(local) as store:
         hosts = _One(here.name, here.repository)
-        assessor = Assessor(here.assessor.reader, StoredFacts(store), known_backends())
-        yield Scheduler(store, hosts, assessor, open_backends(settings), SystemClock())
+        assessor = Assessor(
+            here.assessor.reader,
+            StoredFacts(store),
+            known_backends(),
+            open_definitions(settings, here.assessor.reader),
+        )
+        yield Scheduler(store, hosts, assessor, open_backends(settings, here.assessor.reader), SystemClock())
 
 
 class _One:

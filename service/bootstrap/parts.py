@@ -13,7 +13,8 @@ from service.domain.errors import Refused
 from service.domain.facts import Fact, Request
 from service.flow.schedule import Scheduler
 from service.ports.notifier import Notifier
-from service.ports.store import Queue, Store
+from service.ports.queues import Queue
+from service.ports.store import Store
 from service.settings import Settings
 from service.worker.handlers import Handlers
 from service.worker.loop import Loop
@@ -117,7 +118,7 @@ class StoredFacts:
         self._store = store
 
     def get(self, requests: Collection[Request], version: str) -> Mapping[Request, Fact]:
-        with self._store.begin() as work:
+        with self._store.read() as work:
             return work.facts.get(requests, version)
 
     def put(self, facts: Iterable[tuple[Request, Fact]], version: str) -> None:

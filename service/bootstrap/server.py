@@ -14,7 +14,7 @@ from service.adapters.git.host import MirrorHost
 from service.adapters.github.webhook import GitHubWebhooks
 from service.adapters.notifiers.console import Console
 from service.adapters.reading import ReaderPool
-from service.bootstrap.backends import names_of_backends, open_backends, slots_of
+from service.bootstrap.backends import names_of_backends, open_backends, open_definitions, slots_of
 from service.bootstrap.late_facts import LateFacts
 from service.bootstrap.parts import (
     StoredFacts,
@@ -26,13 +26,15 @@ from service.bootstrap.parts import (
 )
 from service.domain.errors import Retry
 from service.flow.assess import Assessor
+from service.flow.mirror import Mirror
 from service.flow.receive import Inbox
 from service.flow.schedule import Scheduler
 from service.flow.sweep import Sweeper
 from service.settings import Settings
 from service.web.app import create_app
 from service.web.services import Bounds, Services
-from service.worker.chores import Chore, Chores, auditing, sweeping
+from service.worker.chores import Chore, Chores, auditing, mirroring, sweeping
+from service.worker.listener import Listener
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ def runtime(settings: Settings) -> Iterator[Runtime]:
             protocols=tuple(settings.git_protocols.split(":")),
         )
         try:
-            backends = open_backends(settings)
+            backends = open_backends(settings, reading)
             with LateFacts.opened(StoredFacts(store)) as facts:
-                assessor = Assessor(reading, facts, tuple(backends))
+                assessor = Assessor(reading, facts, tuple(backends), open_definitions(settings, reading))
                 scheduler = Scheduler(store, hosts, assessor, backends, SystemClock())
                 yield Runtime(settings, store, reading, assessor, scheduler, settings.repositories)
         finally:
@@ -77,15 +79,19 @@ def working(made: Runtime) -> Iterator[None]:
     chores = Chores(
         (
             Chore("sweep", settings.sweep_seconds, sweeping(sweeper)),
+            Chore("mirror", settings.registry_seconds, mirroring(Mirror(made.database, scheduler.backends))),
             Chore("audit", settings.audit_seconds, auditing(made.assessor, scheduler.hosts)),
         ),
         made.repositories,
     )
+    listener = Listener(made.database, scheduler.backends)
     loop.start()
     chores.start()
+    listener.start()
     try:
         yield
     finally:
+        listener.stop()
         chores.stop()
         loop.stop()
 
@@ -144,7 +150,7 @@ def _ready(made: Runtime) -> dict[str, str]:
     try:
         have, want = made.database.head()
         checks["migrations"] = "" if have == want else f"at {have}, this version needs {want}"
-        with made.database.begin() as work:
+        with made.database.read() as work:
             checks["worker"] = "" if work.jobs.beats(30.0) else "no worker has been seen for 30 s"
     except Retry as problem:
         checks["database"] = problem.reason

@@ -61,8 +61,9 @@ def validate(
     if as_json:
         print_json({"valid": True, "pipelines": found})
     else:
-        for name, components in found.items():
-            results.print(f"{name}: {' → '.join(components)}", markup=False)
+        for pipeline in manifest.pipelines:
+            told = f"as {pipeline.native.path} declares it" if pipeline.native else " → ".join(found[pipeline.name])
+            results.print(f"{pipeline.name}: {told}", markup=False)
     return None
 
 

@@ -146,7 +146,7 @@ def token_create(
 @tokens.command("list")
 def token_list(as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
     """List tokens, never their secrets."""
-    with database_of_server() as store, store.begin() as work:
+    with database_of_server() as store, store.read() as work:
         found = work.tokens.list()
     rows = [
         {

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Sequence
 from pathlib import Path
 
+from service.cli.natives import name_of, native_lines, parsed
+
 SCHEMA = "refit.schema.json"
 """Where an editor finds the schema, if somebody has put it beside the manifest: `refit validate --schema` prints it."""
 _STAGES = ("prepare", "preprocess", "featurize", "features", "train", "evaluate", "eval", "score", "test")
@@ -13,7 +15,8 @@ _PLACES = ("", "src", "scripts", "pipeline", "pipelines")
 
 
 def skeleton(repo: Path) -> str:
-    """YAML text: one component for each script that looks like a stage, with what a person must fill in."""
+    """YAML text: the native pipelines that there are; else one component for each script that looks like a stage, with what a
+    person must fill in."""
     scripts = _scripts(repo)
     environment = next(
         (n for n in ("requirements.lock", "requirements.txt", "pyproject.toml") if (repo / n).exists()), None
@@ -22,7 +25,10 @@ def skeleton(repo: Path) -> str:
     lines += ["version: 1", "triggers:", "  push: [main]", "  pull_request: [main]", 'ignore: ["**/*.md"]']
     if environment:
         lines.append(f"environment: {environment}")
-    lines += ["pipelines:", f"  {_name(repo.resolve().name)}:", "    backend: local", "    components:"]
+    natives = native_lines(repo)
+    if natives:
+        return "\n".join([*lines, "pipelines:", *natives]) + "\n"
+    lines += ["pipelines:", f"  {name_of(repo.resolve().name)}:", "    backend: local", "    components:"]
     for stage, path in scripts or [("train", "train.py")]:
         flags = _flags(repo / path)
         lines += [f"      {stage}:", f"        run: {path}"]
@@ -48,7 +54,7 @@ def _scripts(repo: Path) -> list[tuple[str, str]]:
 
 def _is_program(path: Path) -> bool:
     """Whether it does something when it is run: a module that only defines things is part of another component."""
-    tree = _parsed(path)
+    tree = parsed(path)
     if tree is None:
         return True
     inert = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
@@ -58,19 +64,7 @@ def _is_program(path: Path) -> bool:
 
 def _flags(path: Path) -> Sequence[str]:
     """The long options that it declares literally (argparse, click, typer), in order."""
-    tree = _parsed(path)
+    tree = parsed(path)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree else []
     words = [one.value for call in calls for one in call.args if isinstance(one, ast.Constant)]
     return list(dict.fromkeys(w for w in words if isinstance(w, str) and w.startswith("--") and w[2:].isidentifier()))
-
-
-def _parsed(path: Path) -> ast.Module | None:
-    try:
-        return ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
-        return None
-
-
-def _name(text: str) -> str:
-    kept = "".join(c if c.isalnum() or c in "_-" else "-" for c in text)
-    return kept if kept[:1].isalpha() else f"p-{kept}" if kept else "pipeline"

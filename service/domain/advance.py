@@ -5,56 +5,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
+from service.domain.acts import Action, Cancel, Promote, Record, Seek, Submit
 from service.domain.execution import FINAL, Attempt, Execution, Observation, Seen, State, Status, StepRun
 from service.domain.pipeline import UpstreamInput
 from service.domain.plan import Decision, History, Result, decide, full_key, full_parts
+from service.domain.selection import Source
 from service.domain.step_key import Reason
+from service.domain.together import Forecast, forecast, sought, starting
 
 LOST_ATTEMPTS = 2
 """How often a run that vanished (machine gone, supervisor killed) is repeated beyond the declared retries."""
 SKIPPED_ATTEMPTS = 20
 """How often a step is submitted again that its submission never reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Start this attempt of this step. What it reads of others has been made, or is made in the same submission."""
-
-    step: StepRun
-    attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """End this attempt and everything it started. Asked for at every move until it has ended: whoever asked first may
-    have died before the backend heard of it."""
-
-    step: StepRun
-    attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A step succeeded: write its lineage."""
-
-    step: StepRun
-    attempt: Attempt
-    observation: Observation
-    result: Result
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """A step is satisfied by an earlier result: write the edge."""
-
-    step: StepRun
-    result: Result
-
-
-Action = Submit | Cancel | Record | Promote
 
 
 def advance(
@@ -66,19 +31,35 @@ def advance(
     slots: int,
     wanted: Collection[str] = (),
     composes: bool = False,
+    sources: Collection[Source] | None = None,
 ) -> tuple[Execution, tuple[Action, ...]]:
     """One move. ``observations`` by attempt token; ``history`` as planning sees it now; ``slots``: how many steps may be
     started; ``wanted``: keys that live executions still want, which a superseded execution hands over by finishing them;
-    ``composes``: whether the backend takes steps together with those whose outputs they read, before these are made.
+    ``composes``: whether the backend takes steps together with those whose outputs they read, before these are made;
+    ``sources``: what the backend found when it was asked to ``Seek``, ``None`` if it was not.
     """
     if execution.status is Status.AWAITING_APPROVAL or execution.ended_at is not None:
         return execution, ()
     move = _Move(execution, observations, history, now, slots, wanted, composes)
-    steps = tuple(move.step(step) for step in execution.steps)
+    native = execution.pipeline.native is not None
+    steps = move.native(sources) if native else tuple(move.step(step) for step in execution.steps)
     moved = replace(execution, steps=steps)
     if all(step.state in FINAL for step in steps):
         moved = replace(moved, ended_at=now)
     return moved, tuple(move.actions)
+
+
+def asks_the_past(execution: Execution, observations: Mapping[str, Observation]) -> bool:
+    """Whether a move may decide anything: if all that runs goes on and what waits waits for that, its history is not read, and
+    whoever follows a thousand executions need not look it up for each."""
+    if any(one.seen is not Seen.RUNNING for one in observations.values()):
+        return True
+    running = {step.name for step in execution.steps if step.state is State.RUNNING}
+    if execution.pipeline.native is not None:
+        return not running
+    held = {step.name for step in execution.steps if step.state in (State.RUNNING, State.WAITING)}
+    waiting = (step for step in execution.steps if step.state is State.WAITING)
+    return any(held.isdisjoint(step.ingredients.component.upstream) for step in waiting)
 
 
 class _Move:
@@ -112,6 +93,44 @@ class _Move:
             step = self._wait(step)
         self.done[step.name] = step
         return step
+
+    def native(self, sources: Collection[Source] | None) -> tuple[StepRun, ...]:
+        """All steps at once: a native pipeline has one execution of its own at a time, and its vendor starts nothing more in
+        it after a failure."""
+        for step in self.execution.steps:
+            self.done[step.name] = self._observe(step) if step.state is State.RUNNING else step
+        states = {step.state for step in self.done.values()}
+        if self.execution.is_stopping:
+            self._end_waiting(State.CANCELLED)
+        elif not states.isdisjoint({State.FAILED, State.CANCELLED}):
+            self._end_waiting(State.BLOCKED)
+        elif State.RUNNING not in states and State.WAITING in states:
+            self._begin_together(sources)
+        return tuple(self.done[step.name] for step in self.execution.steps)
+
+    def _end_waiting(self, state: State) -> None:
+        for name, step in self.done.items():
+            if step.state is State.WAITING:
+                self.done[name] = replace(step, state=state)
+
+    def _begin_together(self, sources: Collection[Source] | None) -> None:
+        made = forecast(self.execution, tuple(self.done.values()), self.history)
+        fresh = () if made.open or not made.changed or self.slots <= 0 else self._starting(made, sources)
+        self.done = {**made.steps, **{step.name: step for step in fresh}}
+        for name in made.reused:
+            result = self.done[name].result
+            if result is not None:  # else it runs again, with the others
+                self.actions.append(Promote(self.done[name], result))
+        self.slots = max(self.slots, len(fresh))  # together or not at all
+        for step in fresh:
+            self.done[step.name] = self._submit(step)
+
+    def _starting(self, made: Forecast, sources: Collection[Source] | None) -> tuple[StepRun, ...]:
+        wanted = sought(self.execution.pipeline, made)
+        if wanted and sources is None:
+            self.actions.append(Seek(wanted))
+            return ()
+        return starting(self.execution.pipeline, made, sources or ())
 
     def _observe(self, step: StepRun) -> StepRun:
         attempt = step.attempts[-1]
@@ -193,7 +212,9 @@ class _Move:
             commit=self.execution.commit,
             seconds=max(seconds, 0.0),
         )
-        step = replace(step, state=State.SUCCEEDED, key=key, result=result)
+        step = replace(
+            step, state=State.SUCCEEDED, key=key, result=result, reasons=(*step.reasons, *_said(step, observation))
+        )
         self.actions.append(Record(step, attempt, observation, result))
         return step
 
@@ -238,7 +259,7 @@ class _Move:
             return step
         self.slots -= 1
         number = len(step.attempts) + 1
-        token = f"{self.execution.id}.{step.name}.{number}"
+        token = self.execution.token(step.name, number)
         self.submission = (self.submission if self.composes else "") or token
         attempt = Attempt(number, token, submission=self.submission)
         step = replace(step, state=State.RUNNING, attempts=(*step.attempts, attempt))
@@ -266,3 +287,12 @@ def _kept(step: StepRun, reasons: Sequence[Reason]) -> tuple[Reason, ...]:
             *reasons,
         )
     return tuple(reasons)
+
+
+def _said(step: StepRun, observation: Observation) -> tuple[Reason, ...]:
+    """Why a step has its result though nothing ran."""
+    if observation.note:
+        return (Reason("branch", step.name, observation.note),)
+    if observation.reused:
+        return (Reason("vendor", step.name, f"the backend ran nothing: its job {observation.reused} was equal"),)
+    return ()

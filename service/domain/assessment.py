@@ -10,25 +10,27 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from service.domain.change import Change
+from service.domain.doubts import notes, uncertain, widest
 from service.domain.facts import VERSION, Doubt, Evidence
 from service.domain.inputs import Reading, read_environment, read_input
 from service.domain.links import follow
-from service.domain.names import SUBMODULE, SYMLINK, Entry, RepoPath, shown
+from service.domain.names import RepoPath, shown
 from service.domain.opened import Declared
 from service.domain.parameters import Selected, files_of, select
 from service.domain.pipeline import Component, Manifest, Pipeline, RepositoryInput, UpstreamInput, UriInput
-from service.domain.reach import IMPORTABLE, Index, Where, roots
+from service.domain.reach import Index, Where, roots
 from service.domain.retrace import Beginning, Edits, Traced, follow_code
 from service.domain.step_key import Part, PartKind, Parts, key_of
 from service.domain.tree import Tree
 
 _PINNED = re.compile(
-    r"azureml:[^:/@]+:[^:/@]+|[a-z][a-z0-9+.-]*://[^?#]*\?(?:[^#]*&)?versionId=(?!null(?:[&#]|$))[^&#].*"
+    r"azureml:[^:/@]+:[^:/@]+|azureml:/[^?#]*/versions/[^/?#]+"
+    r"|[a-z][a-z0-9+.-]*://[^?#]*\?(?:[^#]*&)?versionId=(?!null(?:[&#]|$))[^&#].*"
 )
 
 Flags = tuple[tuple[str, tuple[str, ...]], ...]
@@ -220,7 +222,9 @@ def assess_component(
     lead to ``tree``."""
     extra, linked = _extra(pipeline, component, tree, evidence)
     chosen = select(component.params, tree, evidence)
-    beginning = Beginning(component.run, extra, chosen.targets, _declared(pipeline, component, chosen))
+    code = (*extra, *_shipped(pipeline, component, evidence))
+    root = component.native.root if component.native else None
+    beginning = Beginning(component.run, code, chosen.targets, _declared(pipeline, component, chosen), root)
     traced = follow_code(beginning, tree, evidence, edits, before.traced if before else None)
     closure = traced.closure
     environment = [read_environment(path, tree, evidence) for path in pipeline.environment]
@@ -232,7 +236,7 @@ def assess_component(
     doubts = [*closure.doubts, *chosen.doubts, *(d for reading in environment for d in reading.doubts)]
     doubts += [d for _, reading in inputs for d in reading.doubts]
     doubts += [(MANIFEST, doubt) for doubt in _unmatched(component, extra, evidence)]
-    widened = _widest(doubts, declared=bool(extra))
+    widened = widest(doubts, declared=bool(extra))
     uris = [source.uri for _, source in component.inputs if isinstance(source, UriInput) and not is_pinned(source.uri)]
     parts = [Part(PartKind.ALGORITHM, "", VERSION), *_declaration(component, chosen)]
     declared = {*extra, *(follow(path, tree, evidence).path for path in extra), *closure.opened}
@@ -243,16 +247,19 @@ def assess_component(
     parts += [Part(PartKind.PARAMETER, subject, value) for subject, value in chosen.values]
     parts += [Part(PartKind.ENVIRONMENT, path, value) for read in environment for path, value in read.values]
     parts += [Part(PartKind.INPUT, name, _one(reading)) for name, reading in inputs]
-    parts += _uncertain(doubts, widened, pipeline, tree, evidence)
+    parts += uncertain(doubts, widened, pipeline, component, tree, evidence)
     return Assessed(
         Ingredients(
             component=component,
             parts=tuple(sorted(set(parts))),
             flags=chosen.flags,
-            notes=tuple(dict.fromkeys(_note(path, doubt, bool(extra)) for path, doubt in doubts)),
-            unknowable=tuple(f"the version of {shown(uri)} cannot be resolved" for uri in uris),
+            notes=tuple(dict.fromkeys(notes(component, doubts, bool(extra)))),
+            unknowable=(
+                *(f"the version of {shown(uri)} cannot be resolved" for uri in uris),
+                *(component.native.always if component.native else ()),
+            ),
         ),
-        semantic=closure.looked_up.union(extra) if extra else closure.looked_up,
+        semantic=closure.looked_up.union(code) if code else closure.looked_up,
         raw=frozenset().union(
             closure.by_bytes,
             chosen.looked_up,
@@ -280,7 +287,8 @@ def _declared(pipeline: Pipeline, component: Component, chosen: Selected) -> Dec
 
 
 def is_pinned(uri: str) -> bool:
-    """Whether a URI names one version for ever (``?versionId=…``, ``azureml:name:3``); S3's version ``null`` does not."""
+    """Whether a URI names one version for ever (``?versionId=…``, ``azureml:name:3``, ``azureml://…/versions/3``); S3's version
+    ``null`` does not."""
     return _PINNED.fullmatch(uri) is not None
 
 
@@ -305,7 +313,25 @@ def _declaration(component: Component, chosen: Selected) -> Iterator[Part]:
             case UpstreamInput(component=upstream, output=output):
                 yield Part(PartKind.DECLARATION, f"inputs.{name}", f"{upstream}.{output}")
     for name, value in component.settings:
-        yield Part(PartKind.DECLARATION, f"with.{name}", value)
+        if component.native:  # it says its own name: nobody wrote it into refit.yaml
+            yield Part(PartKind.PARAMETER, name, value)
+        else:
+            yield Part(PartKind.DECLARATION, f"with.{name}", value)
+
+
+def _shipped(pipeline: Pipeline, component: Component, evidence: Evidence) -> tuple[RepoPath, ...]:
+    """Files that a native step's container gets and that count whatever imports them: all but Python, whose imports say what
+    is used; all of them where no script is known to start. ``ignore`` prunes what is not Python."""
+    if component.native is None:
+        return ()
+    ignored, starts = evidence.matcher(pipeline.ignore), frozenset(component.native.starts)
+
+    def counts(path: RepoPath) -> bool:
+        if path.endswith(".py"):
+            return not component.run or path in starts
+        return not (pipeline.ignore and ignored(path))
+
+    return tuple(path for path in component.native.ships if counts(path))
 
 
 def _extra(
@@ -346,40 +372,3 @@ def _unmatched(component: Component, extra: tuple[RepoPath, ...], evidence: Evid
 
 def _one(reading: Reading) -> str:
     return reading.values[0][1]
-
-
-def _widest(doubts: Iterable[tuple[RepoPath, Doubt]], *, declared: bool) -> str:
-    """How much more must count; nothing when the component's ``paths`` declare what cannot be seen."""
-    kinds = {doubt.widen for _, doubt in doubts}
-    return "" if declared else "all" if "all" in kinds else "python" if "python" in kinds else ""
-
-
-def _uncertain(
-    doubts: Iterable[tuple[RepoPath, Doubt]], widened: str, pipeline: Pipeline, tree: Tree, evidence: Evidence
-) -> Iterator[Part]:
-    if not widened:
-        return
-    counts = _counts(widened, pipeline, evidence)
-    digest = hashlib.sha256()
-    for path in tree.under(""):
-        entry = tree.get(path)
-        if entry is not None and counts(path, entry):
-            digest.update(f"{entry.mode} {entry.oid} {path}\0".encode("utf-8", "surrogateescape"))
-    for path, doubt in doubts:
-        if doubt.widen:  # no line number here: a comment above must not change the key
-            yield Part(PartKind.UNCERTAIN, f"{path} {doubt.what}", digest.hexdigest())
-
-
-def _counts(widened: str, pipeline: Pipeline, evidence: Evidence) -> Callable[[RepoPath, Entry], bool]:
-    if widened == "python":  # a link or a submodule may hold what is imported
-        return lambda path, entry: path.endswith(IMPORTABLE) or entry.mode in (SYMLINK, SUBMODULE)
-    ignored = evidence.matcher(pipeline.ignore)
-    return lambda path, entry: path != MANIFEST and not (pipeline.ignore and ignored(path))
-
-
-def _note(path: RepoPath, doubt: Doubt, declared: bool) -> str:
-    place = f"{shown(path)}:{doubt.line}" if doubt.line else shown(path)
-    scope = {"python": "every Python file counts", "all": "every file that is not ignored counts"}.get(doubt.widen, "")
-    if not scope:
-        return f"{place}: {doubt.what}"
-    return f"{place}: {doubt.what}; " + ("`paths` declares it" if declared else f"{scope} until `paths` declares it")

@@ -60,12 +60,14 @@ def trace(
     tree: Tree,
     evidence: Evidence,
     declared: Declared | None = None,
+    root: RepoPath | None = None,
 ) -> Closure:
     """The closure of ``command`` as the runner executes it: in the repository's root, with the root and then ``src`` on
-    ``PYTHONPATH``. ``extra`` files count besides (with their imports), ``targets`` are dotted names that are imported.
+    ``PYTHONPATH``; or as a container does that has only what lies below ``root``. ``extra`` files count besides (with their
+    imports), ``targets`` are dotted names that are imported. Without a command only these count.
     """
-    search = _Search(tree, evidence, declared or Declared())
-    roots = search.start(parse_command(command))
+    search = _Search(tree, evidence, declared or Declared(), root)
+    roots = search.start(parse_command(command)) if command else (root or "",)
     for path in extra:
         search.include(path, roots)
     for target in targets:
@@ -95,7 +97,7 @@ class _Reached:
 class _Search:
     """One walk, breadth first."""
 
-    def __init__(self, tree: Tree, evidence: Evidence, declared: Declared) -> None:
+    def __init__(self, tree: Tree, evidence: Evidence, declared: Declared, root: RepoPath | None) -> None:
         self._declared = declared
         self._opened: set[RepoPath] = set()
         self._prefixes: set[str] = set()
@@ -113,7 +115,7 @@ class _Search:
         self._packages: dict[tuple[_Roots, _Name], _Roots] = {}
         self._has_targets = False
         self._inits: dict[tuple[_Roots, _Name], RepoPath] = {}
-        self._path: _Roots = ("", "src") if self._is_folder("src") else ("",)
+        self._path: _Roots = (root,) if root is not None else ("", "src") if self._is_folder("src") else ("",)
 
     # what the command starts ------------------------------------------------------------------------------------------
 
@@ -138,10 +140,13 @@ class _Search:
 
     def _main(self, script: RepoPath) -> _Roots:
         """A script, or a folder with ``__main__.py``; the import path that it gets."""
-        if self._is_folder(script):
+        folder = script if self._is_folder(script) else None
+        if folder is not None:
             script = posixpath.join(script, "__main__.py")
         if self._as_program(script, kind_of(script) or Kind.PYTHON) is None:
             self._doubts.append((script, Doubt("the script is not in the repository")))
+            if folder is not None:
+                self._namespaces.add(folder)  # the interpreter fails otherwise if it goes
         return self._roots_of(script)
 
     def _run_module(self, module: str) -> None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from service.domain.assessment import Ingredients
 from service.domain.gates import Verdict
 from service.domain.pipeline import Pipeline
-from service.domain.plan import Decision, Plan, Result
+from service.domain.plan import Decision, Plan, Result, foreseen, runs_once
 from service.domain.step_key import Reason
 
 RERUN = "rerun-"
@@ -69,7 +69,9 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One look at an attempt. Times are the backend's, UTC; ``error`` ends with the lines a person needs."""
+    """One look at an attempt. Times are the backend's, UTC; ``error`` ends with the lines a person needs. ``note`` says why a
+    step has its result without having run: its condition took the other branch. ``reused`` names the backend's own earlier job
+    that it took instead of running the step."""
 
     seen: Seen
     error: str = ""
@@ -81,6 +83,8 @@ class Observation:
     metrics: Mapping[str, float] = field(default_factory=dict)
     environment: str = ""
     job: str = ""
+    note: str = ""
+    reused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,11 @@ class StepRun:
     def current(self) -> Attempt | None:
         """The attempt in flight."""
         return self.attempts[-1] if self.state is State.RUNNING and self.attempts else None
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether it runs since what an equal one made is gone."""
+        return any(reason.kind == "lost" for reason in self.reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +196,15 @@ class Execution:
             if step.name == name:
                 return step
         raise KeyError(name)
+
+    def foreseen(self, step: StepRun, number: int) -> dict[str, str]:
+        """Output → digest of what a native step's attempt will make, as far as anybody may know it beforehand."""
+        once = self.token(step.name, number) if runs_once(step.ingredients, self.forced) else ""
+        return foreseen(step.ingredients.component, step.key or step.static_key, once)
+
+    def token(self, step: str, number: int) -> str:
+        """What makes an attempt at a step idempotent."""
+        return f"{self.id}.{step}.{number}"
 
     def submitted(self, submission: str) -> tuple[StepRun, ...]:
         """The steps whose attempt in flight belongs to this submission."""

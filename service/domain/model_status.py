@@ -4,6 +4,8 @@ refuses to judge whether a model is good, which is for gates and people."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from service.domain.errors import Refused
@@ -58,3 +60,30 @@ def in_use(versions: Iterable[ModelVersion]) -> int | None:
         if event.status == ModelStatus.APPROVED
     ]
     return max(approvals)[1] if approvals else None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a vendor's registry says of the same version: its ``status`` there (candidate, approved or rejected), who gave it
+    ``by`` what name, when, and why."""
+
+    status: ModelStatus
+    by: str
+    at: datetime
+    why: str = ""
+
+
+def elsewhere(status: str) -> ModelStatus:
+    """The status that a vendor's registry, which knows three, has for one of ours."""
+    return ModelStatus.REJECTED if status == ModelStatus.ROLLED_BACK else ModelStatus(status)
+
+
+def taken_over(model: ModelVersion, approval: Approval) -> ModelStatus | None:
+    """The status that a version gets because of what was said elsewhere; ``None`` if what was said here is newer, and is to
+    be said there. Of a version about which nobody has spoken here, the other registry knows more."""
+    spoken = model.events[1:]
+    if spoken and spoken[-1].at > approval.at:
+        return None
+    if approval.status is ModelStatus.REJECTED and model.status == ModelStatus.APPROVED:
+        return ModelStatus.ROLLED_BACK
+    return approval.status

@@ -45,8 +45,47 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class NativeStep:
+    """What is known of a step that the vendor's own definition declares. ``kind`` is its type there. ``ships`` are the
+    repository's files that its container gets: nothing else of the repository is in its reach. ``always`` says why no earlier
+    result can stand for it, ``notes`` what is doubtful. ``starts`` are Python files among ``ships`` that it starts besides
+    ``run``; ``root`` is the folder that it works in, if that is known: imports find nothing outside it."""
+
+    kind: str
+    ships: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
+    root: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What refit.yaml adds about a step of a native definition. ``constant_inputs`` are inputs outside git whose content is
+    the same as long as their URI is."""
+
+    params: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    constant_inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A definition in the vendor's own terms: the file (with ``:function``, where that is not given by the vendor), what its
+    function is called with (name, JSON), hints by step. A definition that is not the commit's own was ``taken_from`` another:
+    nobody may run what it made for this one."""
+
+    vendor: str
+    path: str
+    arguments: tuple[tuple[str, str], ...] = ()
+    hints: tuple[tuple[str, Hint], ...] = ()
+    taken_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
-    """One step of a pipeline as declared. ``settings`` are the ``with:`` entries that can change a result."""
+    """One step of a pipeline as declared. ``settings`` are the ``with:`` entries that can change a result; of a ``native``
+    step they are what its definition says, and ``run`` is empty if no script of the repository is known to start it."""
 
     name: str
     run: str
@@ -57,6 +96,7 @@ class Component:
     metrics: str | None = None
     settings: tuple[tuple[str, str], ...] = ()
     limits: Limits = Limits()
+    native: NativeStep | None = None
 
     @property
     def upstream(self) -> tuple[str, ...]:
@@ -80,7 +120,8 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A DAG of components in topological order, with what it shares: environment files and ignored paths."""
+    """A DAG of components in topological order, with what it shares: environment files and ignored paths. One that is
+    ``native`` has no components until its definition was compiled."""
 
     name: str
     backend: str
@@ -89,6 +130,7 @@ class Pipeline:
     ignore: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
     register: Registration | None = None
+    native: Native | None = None
 
     def component(self, name: str) -> Component:
         """The component of that name; ``KeyError`` if there is none."""

@@ -6,8 +6,9 @@ step whose static key no result has must run; one whose static key is known wait
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from service.domain.assessment import Assessment, Ingredients
@@ -57,6 +58,20 @@ class History:
     baseline: Mapping[str, Result] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     in_flight: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Digests of all that its results made: whether they are still there is the backend's to say."""
+        return frozenset(digest for result in self.results for digest in result.outputs.values())
+
+    def without(self, gone: frozenset[str]) -> History:
+        """The same, if these outputs can no longer be read."""
+        if not gone:
+            return self
+        there = (
+            one if gone.isdisjoint(one.outputs.values()) else replace(one, available=False) for one in self.results
+        )
+        return replace(self, results=tuple(there))
 
     def find(self, key: str) -> Result | None:
         return next((r for r in self.results if r.key == key and r.available), None)
@@ -115,7 +130,7 @@ def make_plan(
     steps: dict[str, Step] = {}
     for component in pipeline.components:
         ingredients = assessment.components[pipeline.name, component.name].ingredients
-        outputs, unknown = _known_outputs(component, steps)
+        outputs, unknown = _known_outputs(component, steps, forced)
         known = None if unknown else outputs
         steps[component.name] = decide(ingredients, known, history, forced=component.name in forced, waits_for=unknown)
     declared = before.manifest.pipeline(pipeline.name) if before else None
@@ -154,6 +169,8 @@ def decide(
             return step(Decision.REUSE, [Reason("in-flight", component.name, why)])
         parts = full_parts(ingredients.parts, component, outputs)
         return step(Decision.RUN, explain(component, parts, key, baseline, history))
+    if component.native is not None:
+        return step(Decision.RUN, [runs_with(component, name) for name in waits_for or component.upstream])
     if history.knows(static_key):
         return step(Decision.PENDING, _waiting(component, waits_for or component.upstream))
     compare = _without_upstream(baseline.parts) if baseline else None
@@ -174,6 +191,18 @@ def full_key(static_key: str, component: Component, outputs: Mapping[tuple[str, 
     """The step key: the static key itself for a step that reads no upstream output."""
     upstream = full_parts((), component, outputs)
     return key_of((Part(PartKind.ALGORITHM, "static", static_key), *upstream)) if upstream else static_key
+
+
+def foreseen(component: Component, key: str, once: str = "") -> dict[str, str]:
+    """Output → digest, of a native step, before it runs: its key stands for the content, so that all that reads it follows
+    when it changes. ``once``, a token, sets them apart from whatever an equal key has made or will make."""
+    seed = f"{key} {once}" if once else key
+    return {name: f"sha256:{hashlib.sha256(f'{seed}#{name}'.encode()).hexdigest()}" for name in component.outputs}
+
+
+def runs_once(ingredients: Ingredients, forced: Collection[str]) -> bool:
+    """Whether what a step makes stands for this run alone: a person asked for it, or nobody can know what it makes."""
+    return ingredients.component.name in forced or bool(ingredients.unknowable)
 
 
 def explain(
@@ -209,6 +238,13 @@ def reused(component: Component, found: Result) -> Reason:
     return Reason("unchanged", component.name, f"nothing that can change its result did; reuses {where}")
 
 
+def runs_with(component: Component, upstream: str) -> Reason:
+    """Why a native step runs though nothing of its own changed."""
+    return Reason(
+        "upstream", upstream, f"{upstream} runs, and with it all that depends on it; so does {component.name}"
+    )
+
+
 def _waiting(component: Component, upstream: Collection[str]) -> list[Reason]:
     return [
         Reason("upstream", name, f"{name} runs; {component.name} is needed only if what it reads of it changes")
@@ -217,15 +253,19 @@ def _waiting(component: Component, upstream: Collection[str]) -> list[Reason]:
 
 
 def _known_outputs(
-    component: Component, steps: Mapping[str, Step]
+    component: Component, steps: Mapping[str, Step], forced: Collection[str]
 ) -> tuple[dict[tuple[str, str], str], tuple[str, ...]]:
-    """Digests of the upstream outputs that come from a result which exists already, and who has yet to make the others."""
+    """Digests of the upstream outputs that come from a result which exists already, or are foreseen; and who has yet to make
+    the others."""
     outputs: dict[tuple[str, str], str] = {}
     unknown: list[str] = []
     for _, source in component.inputs:
         if isinstance(source, UpstreamInput):
-            result = steps[source.component].reuses
-            digest = result.outputs.get(source.output) if result else None
+            made = steps[source.component]
+            digest = made.reuses.outputs.get(source.output) if made.reuses else None
+            once = runs_once(made.ingredients, forced)
+            if digest is None and made.component.native is not None and made.key is not None and not once:
+                digest = foreseen(made.component, made.key).get(source.output)
             if digest is None:
                 unknown.append(source.component)
             else:

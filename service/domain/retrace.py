@@ -29,6 +29,7 @@ class Beginning:
     extra: tuple[RepoPath, ...]
     targets: tuple[str, ...]
     declared: Declared
+    root: RepoPath | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def follow_code(
         if closure is not None:
             return before if closure is before.closure else Traced(beginning, closure)
     command, extra, targets, declared = beginning.command, beginning.extra, beginning.targets, beginning.declared
-    return Traced(beginning, trace(command, extra, targets, tree, evidence, declared))
+    return Traced(beginning, trace(command, extra, targets, tree, evidence, declared, beginning.root))
 
 
 class Edits:

@@ -47,7 +47,9 @@ def key_of(parts: Iterable[Part]) -> str:
 class Reason:
     """Why a step has its decision: in words (``detail``) and as evidence (which key part, old and new value).
 
-    ``kind`` is a part kind, or one of ``first``, ``failed-before``, ``lost``, ``unchanged``, ``in-flight``, ``forced``.
+    ``kind`` is a part kind, or one of ``first``, ``failed-before``, ``lost``, ``unchanged``, ``in-flight``, ``forced``;
+    of native steps also ``whole`` (the whole pipeline runs) and ``branch`` (its condition took the other one);
+    ``vendor`` where the backend took an equal job of its own instead of running the step.
     """
 
     kind: str

@@ -6,9 +6,9 @@ What is cached can only save work: ``audit`` recomputes from nothing and must ag
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from service.domain.assessment import Assessed, Assessment, assess, reassess
@@ -18,9 +18,10 @@ from service.domain.errors import Refused
 from service.domain.facts import VERSION, Fact, Kind, Request, Shelf
 from service.domain.impact import Findings
 from service.domain.names import EXECUTABLE, REGULAR, short
-from service.domain.pipeline import Manifest
+from service.domain.pipeline import Manifest, Pipeline
 from service.domain.reach import Where
 from service.domain.tree import Tree
+from service.ports.definitions import Definitions
 from service.ports.git_host import Repository
 from service.ports.reader import Budget, Reader
 
@@ -54,8 +55,11 @@ class _Known:
 class Assessor:
     """Assesses commits of any repository. Thread-safe."""
 
-    def __init__(self, reader: Reader, facts: FactCache, backends: Collection[str]) -> None:
+    def __init__(
+        self, reader: Reader, facts: FactCache, backends: Collection[str], definitions: Definitions | None = None
+    ) -> None:
         self.reader = reader
+        self._definitions = definitions
         self._cache = facts
         self._backends = backends
         self._lock = threading.Lock()
@@ -63,25 +67,42 @@ class Assessor:
         self._latest: dict[str, tuple[str, str, str]] = {}
         self._facts: dict[Request, Fact] = {}
         self._manifests: OrderedDict[str, Manifest] = OrderedDict()
+        self._resolved: deque[Manifest] = deque(maxlen=_NEIGHBOURS)
 
     def findings(
-        self, name: str, repository: Repository, head: str, base: str | None, *, manifest_at: str | None = None
+        self,
+        name: str,
+        repository: Repository,
+        head: str,
+        base: str | None,
+        *,
+        manifest_at: str | None = None,
+        may_compile: bool = True,
     ) -> Findings:
-        """What ``head`` changes against ``base``. ``manifest_at`` names the commit whose ``refit.yaml`` is believed
+        """What ``head`` changes against ``base``. Unless it ``may_compile``, the repository's code is not run: a native
+        definition that is not known yet is refused. ``manifest_at`` names the commit whose ``refit.yaml`` is believed
         (a fork's pull request: the base branch). Raises ``Refused`` if the head has no usable manifest; a base
         without one simply declared nothing."""
-        after, change = self._at(name, repository, head, manifest_at)
-        before = self._before(name, repository, base) if base else None
+        after, change = self._at(name, repository, head, manifest_at, may_compile)
+        before = self._before(name, repository, base, may_compile) if base else None
         if change is None or change.base != base:
             change = repository.compare(base, head)
         return Findings(change, before, after)
 
-    def at(self, name: str, repository: Repository, commit: str, *, manifest_at: str | None = None) -> Assessment:
+    def at(
+        self,
+        name: str,
+        repository: Repository,
+        commit: str,
+        *,
+        manifest_at: str | None = None,
+        may_compile: bool = True,
+    ) -> Assessment:
         """The assessment of one commit, from the nearest neighbour at hand."""
-        return self._at(name, repository, commit, manifest_at)[0]
+        return self._at(name, repository, commit, manifest_at, may_compile)[0]
 
     def _at(
-        self, name: str, repository: Repository, commit: str, manifest_at: str | None
+        self, name: str, repository: Repository, commit: str, manifest_at: str | None, may_compile: bool
     ) -> tuple[Assessment, Change | None]:
         """And the change that leads to it from the neighbour, if that had to be asked for."""
         manifest_at = manifest_at or commit
@@ -97,7 +118,9 @@ class Assessor:
         else:
             tree = neighbour.tree.apply((file.path, file.new) for file in change.files)
         believed = tree if manifest_at == commit else repository.tree(manifest_at)
-        manifest = self._manifest(repository, manifest_at, believed)
+        manifest = self._resolve(
+            repository, manifest_at, believed, is_foreign=manifest_at != commit, may_compile=may_compile
+        )
         if neighbour is None or change is None:
             assessment = self._full(repository, manifest, tree).prepared()
         else:
@@ -129,6 +152,37 @@ class Assessor:
         """The commit's ``refit.yaml``; ``Refused`` if there is none, ``InvalidManifest`` with all its mistakes."""
         return self._manifest(repository, commit, repository.tree(commit))
 
+    def _resolve(
+        self, repository: Repository, commit: str, tree: Tree, *, is_foreign: bool, may_compile: bool
+    ) -> Manifest:
+        """The manifest with the components of its native pipelines. They are compiled at the commit whose ``refit.yaml`` is
+        believed: compiling runs the repository's code, and a fork's is nobody's yet."""
+        manifest = self._manifest(repository, commit, tree)
+        natives = [pipeline for pipeline in manifest.pipelines if pipeline.native]
+        if not natives:
+            return manifest
+        if not may_compile and (self._definitions is None or any(map(self._definitions.runs_code, natives))):
+            raise Refused(
+                f"planning {short(commit)}: it is on no branch, and its native definition is code that is run only for what "
+                "is; push it to a branch, or open a pull request"
+            )
+        pipelines = tuple(self._defined(pipeline, repository, commit, tree) for pipeline in manifest.pipelines)
+        if is_foreign:
+            pipelines = tuple(_with_note(pipeline, commit) for pipeline in pipelines)
+        fresh = Manifest(manifest.triggers, pipelines)
+        with self._lock:
+            known = next((one for one in self._resolved if one == fresh), None)
+            if known is None:
+                self._resolved.append(fresh)
+        return known or fresh
+
+    def _defined(self, pipeline: Pipeline, repository: Repository, commit: str, tree: Tree) -> Pipeline:
+        if pipeline.native is None:
+            return pipeline
+        if self._definitions is None:
+            raise Refused(f"compiling {pipeline.native.path}: native definitions are not set up here")
+        return self._definitions.resolved(pipeline, repository, commit, tree)
+
     def _manifest(self, repository: Repository, commit: str, tree: Tree) -> Manifest:
         """The same object for the same bytes: that a push leaves ``refit.yaml`` alone is then seen at a glance."""
         entry = tree.get(MANIFEST)
@@ -152,9 +206,9 @@ class Assessor:
                 self._manifests.popitem(last=False)
         return manifest
 
-    def _before(self, name: str, repository: Repository, base: str) -> Assessment | None:
+    def _before(self, name: str, repository: Repository, base: str, may_compile: bool) -> Assessment | None:
         try:
-            return self.at(name, repository, base)
+            return self.at(name, repository, base, may_compile=may_compile)
         except Refused:
             return None
 
@@ -230,6 +284,21 @@ class Assessor:
                 oldest, _ = self._known.popitem(last=False)
                 if self._latest.get(oldest[0]) == oldest:
                     del self._latest[oldest[0]]
+
+
+def _with_note(pipeline: Pipeline, commit: str) -> Pipeline:
+    """What its author must know of a plan that a definition of another commit made."""
+    if pipeline.native is None:
+        return pipeline
+    note = f"the definition is that of {short(commit)}: a fork's is not compiled before it is merged"
+    return replace(
+        pipeline,
+        native=replace(pipeline.native, taken_from=commit),
+        components=tuple(
+            replace(one, native=replace(one.native, notes=(*one.native.notes, note))) if one.native else one
+            for one in pipeline.components
+        ),
+    )
 
 
 def _change_since(repository: Repository, neighbour: _Known | None, commit: str) -> Change | None:

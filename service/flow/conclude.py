@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime
 
-from service.domain.advance import Promote, Record
-from service.domain.execution import Execution
+from service.domain.acts import Promote, Record
+from service.domain.execution import Execution, StepRun
 from service.domain.gates import Baseline
 from service.domain.gates import judge as gate_verdicts
 from service.domain.lineage import InputRecord, ModelVersion, Promotion, ResultRecord
@@ -104,7 +105,7 @@ def register(work: Work, execution: Execution, now: datetime) -> ModelVersion | 
     """Register the declared model when every step has its result and every gate has passed. A pull request registers
     nothing: merging it does, without running anything. A model that is registered already is not repeated."""
     wanted = execution.pipeline.register
-    if wanted is None or execution.pull_request is not None or not execution.is_satisfied or execution.failed_gates:
+    if wanted is None or not _may_register(execution):
         return None
     result = execution.step(wanted.component).result
     if result is None or wanted.output not in result.outputs:
@@ -114,22 +115,65 @@ def register(work: Work, execution: Execution, now: datetime) -> ModelVersion | 
         return None
     gates = "; ".join(verdict.detail for verdict in execution.verdicts)
     return work.models.register(
-        ModelVersion(
-            name=wanted.model,
-            version=0,
-            repository=execution.repository,
-            result=result.id,
-            output=wanted.output,
-            digest=digest,
-            execution=execution.id,
-            commit=execution.commit,
-            status=ModelStatus.CANDIDATE,
-            created_at=now,
-            metrics={name: value for name, value in measured(work, execution).items() if "." not in name},
-        ),
+        _candidate(work, execution, wanted.model, result.id, wanted.output, digest, now),
         by=execution.author,
         why=f"its gates passed: {gates}" if gates else "no gate is declared",
     )
+
+
+def register_native(work: Work, execution: Execution, now: datetime) -> list[ModelVersion]:
+    """Note the versions that a native definition has registered with its vendor itself, under the same conditions as above;
+    each once, whichever commits it goes on standing for."""
+    if execution.pipeline.native is None or not _may_register(execution):
+        return []
+    made = []
+    for step in execution.steps:
+        component = step.ingredients.component
+        record = work.lineage.get(step.result.id) if step.result and component.native else None
+        if record is None or not component.native or component.native.kind != "RegisterModel" or not record.job:
+            continue  # in a branch that was not taken nothing was registered
+        name = dict(component.settings).get("ModelPackageGroupName", "")
+        name = name if re.fullmatch(r"[A-Za-z0-9-]{1,63}", name) else execution.pipeline.name
+        if any(model.result == record.id for model in work.models.all(name)):
+            continue
+        output, digest = _registered(execution, step)
+        version = _candidate(work, execution, name, record.id, output, digest, now)
+        made.append(work.models.register(version, by=execution.author, why=f"the definition registered {record.job}"))
+    return made
+
+
+def _may_register(execution: Execution) -> bool:
+    return execution.pull_request is None and execution.is_satisfied and not execution.failed_gates
+
+
+def _candidate(
+    work: Work, execution: Execution, name: str, result: str, output: str, digest: str, now: datetime
+) -> ModelVersion:
+    """A version of the model ``name`` with what the execution measured; the store numbers it."""
+    return ModelVersion(
+        name=name,
+        version=0,
+        repository=execution.repository,
+        result=result,
+        output=output,
+        digest=digest,
+        execution=execution.id,
+        commit=execution.commit,
+        status=ModelStatus.CANDIDATE,
+        created_at=now,
+        metrics={metric: value for metric, value in measured(work, execution).items() if "." not in metric},
+    )
+
+
+def _registered(execution: Execution, step: StepRun) -> tuple[str, str]:
+    """Output and digest of the model that a step registers: what it reads of a training step, else anything but an order."""
+    reads = [one for _, one in step.ingredients.component.inputs if isinstance(one, UpstreamInput)]
+    reads.sort(key=lambda one: (one.output != "model", one.output == "done"))
+    for one in reads:
+        result = execution.step(one.component).result
+        if result is not None and one.output in result.outputs:
+            return one.output, result.outputs[one.output]
+    return "", f"sha256:{step.key}"
 
 
 def _source(execution: Execution, source: Input) -> str:

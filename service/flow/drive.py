@@ -1,4 +1,5 @@
-"""Owns one move of one execution: observe, decide, store, then act; refuses to decide anything itself.
+"""Owns one move of one execution: observe, ask, decide, store, then act; refuses to decide anything itself, and to talk to a
+backend within a unit of work: a slow cloud would keep every other writer waiting.
 
 The order is what makes a crash harmless: an attempt is stored, with its token, before it is submitted, and submitting
 the same token again adopts what runs.
@@ -10,24 +11,51 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.domain.advance import Action, Cancel, Promote, Record, Submit, advance
+from service.domain.acts import Action, Cancel, Promote, Record, Seek, Submit
+from service.domain.advance import advance, asks_the_past
 from service.domain.errors import Refused, Retry
 from service.domain.execution import Artifact, Attempt, Execution, Observation, Seen, State, StepRun
 from service.domain.pipeline import UpstreamInput
-from service.domain.plan import History
+from service.domain.plan import History, runs_once
+from service.domain.selection import Source
 from service.ports import backend as port
-from service.ports.backend import Backend
+from service.ports.backend import Backend, NativeWork, ReusesExecutions
 from service.ports.clock import Clock
 from service.ports.git_host import GitHost
-from service.ports.store import Lease, Store, Work
+from service.ports.queues import Lease
+from service.ports.store import Store, Work
 
-_FIRST_POLL, _SLOWEST_POLL = 0.15, 2.0
+_ROUNDS = 5
+"""How often a move asks again because the state has changed while it asked, before it is put off."""
+_FIRST_POLL, _SLOWEST_POLL, _SLOWEST_CLOUD_POLL = 0.15, 2.0, 30.0
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What a move is decided from, read in one unit of work; ``slots`` and ``wanted`` as ``advance`` has them."""
+
+    execution: Execution
+    history: History
+    slots: int
+    wanted: Collection[str]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What a backend said: of the outputs that it was ``asked`` for those that are ``gone``, and the ``sources`` of what was
+    ``sought``."""
+
+    asked: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
+    sought: Seek | None = None
+    sources: Collection[Source] = ()
 
 
 @dataclass(frozen=True)
 class Driver:
-    """Moves executions. ``history`` reads what planning may know; ``conclude`` and ``ended`` write lineage in the unit
-    of work that stores the move, and ``ended`` judges the gates; ``slots`` bounds the steps that run at once, by backend."""
+    """Moves executions. ``history`` reads what planning may know, but for what the backend still has; ``conclude`` and ``ended``
+    write lineage in the unit of work that stores the move, and ``ended`` judges the gates; ``slots`` bounds the steps that run
+    at once, by backend."""
 
     store: Store
     hosts: GitHost
@@ -40,7 +68,7 @@ class Driver:
 
     def drive(self, lease: Lease) -> None:
         """One move under this lease, which it always gives back: finished, or due again."""
-        with self.store.begin() as work:
+        with self.store.read() as work:
             before = work.executions.get(lease.id)
         if before is None or before.ended_at is not None:
             with self.store.begin() as work:
@@ -48,7 +76,7 @@ class Driver:
             return
         backend = self._backend(before)
         observations = self._observe(before, backend)
-        after, actions = self._move(lease, observations, backend)
+        after, actions = self._move(lease, before, observations, backend)
         if after.ended_at is None:
             self._act(after, actions, backend, lease)
 
@@ -76,36 +104,101 @@ class Driver:
         return seen
 
     def _move(
-        self, lease: Lease, observations: Mapping[str, Observation], backend: Backend
+        self, lease: Lease, before: Execution, observations: Mapping[str, Observation], backend: Backend
     ) -> tuple[Execution, Sequence[Action]]:
+        answers = _Answers()
+        if asks_the_past(before, observations):
+            answers = self._asked(lease, observations, backend)
+        for _ in range(_ROUNDS):
+            with self.store.begin() as work:
+                moment = self._moment(work, lease, observations)  # again: a stop may have arrived while we looked
+                decided = self._decided(moment, observations, backend, answers)
+                if decided is not None:
+                    return self._stored(work, lease, moment.execution, *decided, backend)
+            answers = self._asked(lease, observations, backend)
         with self.store.begin() as work:
-            execution = work.executions.get(lease.id)  # again: a stop may have arrived while we looked
-            assert execution is not None, "executions are never deleted while leased"
-            name = execution.pipeline.backend
-            moved, actions = advance(
-                execution,
-                observations,
-                self.history(work, execution),
-                self.clock.now(),
-                slots=max(0, self.slots.get(name, 1) - work.executions.running(name)),
-                wanted=work.executions.wanted(besides=execution.id) if execution.superseded_by else (),
-                composes=backend.composes,
-            )
-            for step in moved.steps:  # before occupying: a retry wants the key that its first attempt held
-                for attempt in step.attempts:
-                    if attempt is not step.current:
-                        work.executions.release(attempt.token)
-            moved, acts = self._occupied(work, moved, actions)
-            for action in acts:
-                if isinstance(action, Record | Promote):
-                    self.conclude(work, moved, action)
-            if moved.ended_at is not None:
-                moved = self.ended(work, moved)
+            work.jobs.defer(lease, _FIRST_POLL, counts=False)
+        return before, ()
+
+    def _moment(self, work: Work, lease: Lease, observations: Mapping[str, Observation]) -> _Moment:
+        execution = work.executions.get(lease.id)
+        assert execution is not None, "executions are never deleted while leased"
+        name = execution.pipeline.backend
+        return _Moment(
+            execution,
+            self.history(work, execution) if asks_the_past(execution, observations) else History(),
+            slots=max(0, self.slots.get(name, 1) - work.executions.running(name)),
+            wanted=work.executions.wanted(besides=execution.id) if execution.superseded_by else (),
+        )
+
+    def _asked(self, lease: Lease, observations: Mapping[str, Observation], backend: Backend) -> _Answers:
+        """What a move from here needs to know of the backend; what it is read in has ended before the backend is asked."""
+        with self.store.read() as work:
+            moment = self._moment(work, lease, observations)
+        made = moment.history.outputs
+        answers = _Answers(made, made - backend.holds(sorted(made)) if made else made)
+        _, actions = self._advanced(moment, observations, backend, answers)
+        for seek in [action for action in actions if isinstance(action, Seek)]:
+            answers = replace(answers, sought=seek, sources=_sources(moment.execution, seek, backend))
+        return answers
+
+    def _decided(
+        self, moment: _Moment, observations: Mapping[str, Observation], backend: Backend, answers: _Answers
+    ) -> tuple[Execution, Sequence[Action]] | None:
+        """The move; ``None`` if it needs to know more than these answers say."""
+        if not moment.history.outputs <= answers.asked:
+            return None
+        moved, actions = self._advanced(moment, observations, backend, answers)
+        for seek in [action for action in actions if isinstance(action, Seek)]:
+            if seek != answers.sought:
+                return None
+            moved, actions = self._advanced(moment, observations, backend, answers, answers.sources)
+        return moved, actions
+
+    def _advanced(
+        self,
+        moment: _Moment,
+        observations: Mapping[str, Observation],
+        backend: Backend,
+        answers: _Answers,
+        sources: Collection[Source] | None = None,
+    ) -> tuple[Execution, Sequence[Action]]:
+        return advance(
+            moment.execution,
+            observations,
+            moment.history.without(answers.gone),
+            self.clock.now(),
+            slots=moment.slots,
+            wanted=moment.wanted,
+            composes=backend.composes,
+            sources=sources,
+        )
+
+    def _stored(
+        self,
+        work: Work,
+        lease: Lease,
+        execution: Execution,
+        moved: Execution,
+        actions: Sequence[Action],
+        backend: Backend,
+    ) -> tuple[Execution, Sequence[Action]]:
+        for step in moved.steps:  # before occupying: a retry wants the key that its first attempt held
+            for attempt in step.attempts:
+                if attempt is not step.current:
+                    work.executions.release(attempt.token)
+        moved, acts = self._occupied(work, moved, actions)
+        for action in acts:
+            if isinstance(action, Record | Promote):
+                self.conclude(work, moved, action)
+        if moved.ended_at is not None:
+            moved = self.ended(work, moved)
+        if moved != execution:
             work.executions.save(moved, lease)
-            if moved.ended_at is not None:
-                work.jobs.finish(lease)
-            elif not any(isinstance(action, Submit | Cancel) for action in acts):
-                work.jobs.defer(lease, self._pause(moved), counts=False)
+        if moved.ended_at is not None:
+            work.jobs.finish(lease)
+        elif not any(isinstance(action, Submit | Cancel) for action in acts):
+            work.jobs.defer(lease, self._pause(moved, backend), counts=False)
         return moved, acts
 
     def _occupied(self, work: Work, execution: Execution, actions: Sequence[Action]) -> tuple[Execution, list[Action]]:
@@ -121,10 +214,15 @@ class Driver:
                     step.key or step.static_key, action.attempt.token, execution.pipeline.backend
                 ):
                     withdrawn.add(step.name)
-                    steps[step.name] = replace(step, state=State.WAITING, attempts=step.attempts[:-1])
+                    steps[step.name] = _withdrawn(step)
                     continue
             kept.append(action)
-        if withdrawn:
+        if withdrawn and execution.pipeline.native is not None:  # a selection runs as it was chosen, or not at all
+            for action in [one for one in kept if isinstance(one, Submit)]:
+                work.executions.release(action.attempt.token)
+                steps[action.step.name] = _withdrawn(steps[action.step.name])
+                kept.remove(action)
+        elif withdrawn:
             kept = [_renamed(action, kept, steps) for action in kept]
         return replace(execution, steps=tuple(steps.values())), kept
 
@@ -150,7 +248,7 @@ class Driver:
         )
         with self.store.begin() as work:
             work.executions.save(replace(execution, steps=steps), lease)
-            pause = 0.0 if refused else _FIRST_POLL if fresh else self._pause(execution)
+            pause = 0.0 if refused else _FIRST_POLL if fresh else self._pause(execution, backend)
             work.jobs.defer(lease, pause, counts=False)
 
     def _handle(self, execution: Execution, attempt: Attempt, backend: Backend, handles: dict[str, str]) -> str:
@@ -189,15 +287,29 @@ class Driver:
             source=_Export(self.hosts, execution.repository, execution.commit),
             gates=execution.pipeline.gates,
             register=execution.pipeline.register,
+            ref=execution.ref,
+            pull_request=execution.pull_request,
+            fresh=runs_once(step.ingredients, execution.forced) or step.current.number > 1 or step.was_lost,
+            native=self._native(execution, step),
         )
 
-    def _pause(self, execution: Execution) -> float:
-        """Seconds until the next look: soon for a young attempt, slower for a long one."""
+    def _native(self, execution: Execution, step: StepRun) -> NativeWork | None:
+        if execution.pipeline.native is None:
+            return None
+        return NativeWork(
+            pipeline=execution.pipeline,
+            repository=self.hosts.repository(execution.repository),
+            outputs=execution.foreseen(step, len(step.attempts)),
+        )
+
+    def _pause(self, execution: Execution, backend: Backend) -> float:
+        """Seconds until the next look: soon for a young attempt, slower for a long one; slowest where looks cost calls to a
+        cloud, which makes them last as long."""
         started = [s.current.started_at for s in execution.steps if s.current and s.current.started_at]
         if not started:
             return _FIRST_POLL
         age = (self.clock.now() - max(started)).total_seconds()
-        return min(_SLOWEST_POLL, max(_FIRST_POLL, age / 20))
+        return min(_SLOWEST_CLOUD_POLL if backend.composes else _SLOWEST_POLL, max(_FIRST_POLL, age / 20))
 
 
 @dataclass(frozen=True)
@@ -210,6 +322,16 @@ class _Export:
 
     def export(self, target: Path) -> None:
         self.hosts.repository(self.repository).export(self.commit, target)
+
+
+def _sources(execution: Execution, seek: Seek, backend: Backend) -> Sequence[Source]:
+    if not isinstance(backend, ReusesExecutions):
+        return ()
+    return backend.sources(execution.repository, execution.pipeline.name, seek.wanted)
+
+
+def _withdrawn(step: StepRun) -> StepRun:
+    return replace(step, state=State.WAITING, attempts=step.attempts[:-1])
 
 
 def _renamed(action: Action, kept: Sequence[Action], steps: dict[str, StepRun]) -> Action:

@@ -31,7 +31,14 @@ class Assess(Protocol):
     """The arrow before this one, as far as it is needed here."""
 
     def findings(
-        self, name: str, repository: Repository, head: str, base: str | None, *, manifest_at: str | None = None
+        self,
+        name: str,
+        repository: Repository,
+        head: str,
+        base: str | None,
+        *,
+        manifest_at: str | None = None,
+        may_compile: bool = True,
     ) -> Findings: ...
 
     def at(self, name: str, repository: Repository, commit: str, *, manifest_at: str | None = None) -> Assessment: ...
@@ -41,7 +48,8 @@ class Assess(Protocol):
 class Request:
     """Why executions are wanted: the commit, the ref they count for, and who or what asked.
 
-    ``manifest_at`` names the commit whose ``refit.yaml`` is believed if not the commit's own. ``pipelines`` limits which
+    ``manifest_at`` names the commit whose ``refit.yaml`` is believed if not the commit's own; ``may_compile`` says whether
+    the code of a native definition may be run for it. ``pipelines`` limits which
     are planned (empty: all), ``forced`` names components that run whatever the past. ``targets`` are the refs whose last
     success gates compare with; by default a pull request's base, else the ref itself and then ``base_ref``.
     """
@@ -54,6 +62,7 @@ class Request:
     base: str | None = None
     base_ref: str = ""
     manifest_at: str | None = None
+    may_compile: bool = True
     pull_request: int | None = None
     needs_approval: str = ""
     targets: tuple[str, ...] = ()
@@ -70,12 +79,14 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What a request's commit changes, and what was known beforehand: the ``pipelines`` worth an execution of their own; for
-    the others, the execution that goes on ``standing`` for each; and the results to explain against."""
+    the others, the execution that goes on ``standing`` for each; the results to explain against; and backend → outputs of
+    earlier results that it has no more."""
 
     findings: Findings
     pipelines: Sequence[Pipeline]
     standing: Mapping[str, str]
     baselines: Mapping[str, Mapping[str, Result]]
+    gone: Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -94,19 +105,30 @@ class Scheduler:
         """What the request's commit changes; ``Refused`` with a reason for its author."""
         repository = self.hosts.repository(request.repository)
         found = self.assess.findings(
-            request.repository, repository, request.commit.sha, request.base, manifest_at=request.manifest_at
+            request.repository,
+            repository,
+            request.commit.sha,
+            request.base,
+            manifest_at=request.manifest_at,
+            may_compile=request.may_compile,
         )
-        with self.store.begin() as work:
+        with self.store.read() as work:
             pipelines, standing = self._divided(work, request, found)
             baselines = self._baselines(work, request, pipelines)
         for pipeline in pipelines:
             self._migrate_keys(request.repository, baselines.get(pipeline.name, {}), pipeline)
-        return Prepared(found, pipelines, standing, baselines)
+        return Prepared(found, pipelines, standing, baselines, self._gone(pipelines, found))
 
-    def plans(self, work: Work, request: Request, prepared: Prepared) -> list[Plan]:
+    def plans(self, request: Request, prepared: Prepared) -> list[Plan]:
         """One plan for each pipeline of the head, against everything the store knows; stores nothing."""
         pipelines = _wanted(request, prepared.findings)
-        return self._plans(work, request, prepared.findings, pipelines, self._baselines(work, request, pipelines))
+        more = self._gone([one for one in pipelines if one.name in prepared.standing], prepared.findings)
+        gone = {
+            name: prepared.gone.get(name, frozenset()) | more.get(name, frozenset()) for name in {*prepared.gone, *more}
+        }
+        with self.store.read() as work:
+            baselines = self._baselines(work, request, pipelines)
+            return self._plans(work, request, replace(prepared, pipelines=pipelines, baselines=baselines, gone=gone))
 
     def store_plans(self, work: Work, request: Request, prepared: Prepared) -> list[Execution]:
         """An execution for each pipeline, but for those of many that the commit leaves alone; older live executions of the
@@ -115,7 +137,7 @@ class Scheduler:
         newest = work.executions.newest()
         made = [
             self._execution(request, plan, self.clock.new_id(after=newest))
-            for plan in self._plans(work, request, prepared.findings, prepared.pipelines, prepared.baselines)
+            for plan in self._plans(work, request, prepared)
         ]
         existing = work.executions.add_all(made)
         fresh = [execution for execution in made if execution.id not in existing]
@@ -169,39 +191,28 @@ class Scheduler:
             found |= {pipeline: execution for pipeline, execution in same.items() if execution not in unsure}
         return found
 
-    def _plans(
-        self,
-        work: Work,
-        request: Request,
-        findings: Findings,
-        pipelines: Sequence[Pipeline],
-        baselines: Mapping[str, Mapping[str, Result]],
-    ) -> list[Plan]:
-        static_keys = {
-            pipeline.name: {
-                findings.after.components[pipeline.name, component.name].ingredients.static_key
-                for component in pipeline.components
-            }
-            for pipeline in pipelines
-        }
-        histories = self._histories(work, pipelines, static_keys, baselines)
+    def _plans(self, work: Work, request: Request, prepared: Prepared) -> list[Plan]:
+        """A result that came since this was prepared is taken as there: it was made a moment ago, and whoever drives asks
+        again."""
+        findings = prepared.findings
+        histories = self._histories(work, _static_keys(prepared.pipelines, findings), prepared.baselines)
         return [
             make_plan(
                 pipeline,
                 findings.after,
-                histories[pipeline.name],
+                histories[pipeline.name].without(prepared.gone.get(pipeline.backend, frozenset())),
                 base=request.base,
                 head=request.commit.sha,
                 before=findings.before,
                 forced=request.forced,
             )
-            for pipeline in pipelines
+            for pipeline in prepared.pipelines
         ]
 
     def rerun(self, id: str, by: str, components: Sequence[str] = ()) -> Execution:
         """A new execution of the same pipeline at the same commit. ``components`` run whatever the past; without any,
         what did not succeed runs again and the rest is reused."""
-        with self.store.begin() as work:
+        with self.store.read() as work:
             old = work.executions.get(id)
         if old is None:
             raise Refused(f"rerunning {id}: there is no such execution")
@@ -233,61 +244,52 @@ class Scheduler:
         return made[0]
 
     def history(self, work: Work, execution: Execution) -> History:
-        """What planning may know of an execution's static keys now."""
+        """What planning may know of an execution's static keys now, but for what its backend says of the outputs: a cloud is not
+        asked within a unit of work."""
         pipeline = execution.pipeline
         names = {pipeline.name: [component.name for component in pipeline.components]}
         baselines = work.lineage.baselines(execution.repository, names, [execution.ref])
         static_keys = {pipeline.name: {step.static_key for step in execution.steps}}
-        return self._histories(work, [pipeline], static_keys, baselines, besides=execution.id)[pipeline.name]
+        return self._histories(work, static_keys, baselines, besides=execution.id)[pipeline.name]
 
     def _histories(
         self,
         work: Work,
-        pipelines: Sequence[Pipeline],
         static_keys: Mapping[str, Collection[str]],
         baselines: Mapping[str, Mapping[str, Result]],
         *,
         besides: str = "",
     ) -> dict[str, History]:
-        """What planning may know of these static keys, for each pipeline: results, each marked by whether its outputs are
-        still there, and what failed or is in flight (but not in the execution ``besides``)."""
+        """What planning may know of these static keys, for each pipeline: results, and what failed or is in flight (but not in
+        the execution ``besides``)."""
         every = {key for keys in static_keys.values() for key in keys}
         results: dict[str, list[Result]] = defaultdict(list)
         for result in work.lineage.with_static_keys(every):
             results[result.static_key].append(result)
         failed, in_flight = work.executions.failed(every), work.executions.in_flight(every, besides=besides)
-        held = self._held(pipelines, static_keys, results)
         return {
-            pipeline.name: History(
-                tuple(
-                    replace(result, available=set(result.outputs.values()) <= held[pipeline.backend])
-                    for key in sorted(static_keys[pipeline.name])
-                    for result in results.get(key, ())
-                ),
-                baselines.get(pipeline.name, {}),
+            name: History(
+                tuple(result for key in sorted(keys) for result in results.get(key, ())),
+                baselines.get(name, {}),
                 failed,
                 in_flight,
             )
-            for pipeline in pipelines
+            for name, keys in static_keys.items()
         }
 
-    def _held(
-        self,
-        pipelines: Sequence[Pipeline],
-        static_keys: Mapping[str, Collection[str]],
-        results: Mapping[str, Sequence[Result]],
-    ) -> dict[str, frozenset[str]]:
-        """Backend → which outputs of these results it still has."""
-        digests: dict[str, set[str]] = defaultdict(set)
+    def _gone(self, pipelines: Sequence[Pipeline], findings: Findings) -> dict[str, frozenset[str]]:
+        """Backend → which outputs of results that these pipelines may reuse it has no more. It is asked outside of any unit of
+        work: a slow cloud must keep nobody waiting."""
+        static_keys, wanted = _static_keys(pipelines, findings), defaultdict[str, set[str]](set)
         for pipeline in pipelines:
-            for key in static_keys[pipeline.name]:
-                for result in results.get(key, ()):
-                    digests[pipeline.backend].update(result.outputs.values())
-        found: dict[str, frozenset[str]] = {pipeline.backend: frozenset() for pipeline in pipelines}
-        for name, wanted in digests.items():
-            if wanted and name in self.backends:
-                found[name] = self.backends[name].holds(sorted(wanted))
-        return found
+            wanted[pipeline.backend] |= static_keys[pipeline.name]
+        with self.store.read() as work:
+            made = {name: work.lineage.made(keys) for name, keys in wanted.items()}
+        return {
+            name: digests - self.backends[name].holds(sorted(digests)) if name in self.backends else digests
+            for name, digests in made.items()
+            if digests
+        }
 
     def _baselines(
         self, work: Work, request: Request, pipelines: Sequence[Pipeline]
@@ -309,7 +311,7 @@ class Scheduler:
             except Refused:  # the commit is gone: its result cannot be carried over, and the step says why it runs
                 continue
             assessed = assessment.components.get((pipeline.name, component_name))
-            with self.store.begin() as work:
+            with self.store.read() as work:
                 execution = work.executions.get(result.execution)
             ran = execution.pipeline.components if execution else ()
             if assessed is None or assessed.component not in ran:
@@ -343,6 +345,17 @@ class Scheduler:
             forced=request.forced,
             targets=request.targets or _targets(request),
         )
+
+
+def _static_keys(pipelines: Sequence[Pipeline], findings: Findings) -> dict[str, frozenset[str]]:
+    """Pipeline → the static keys of its components at the head."""
+    components = findings.after.components
+    return {
+        pipeline.name: frozenset(
+            components[pipeline.name, component.name].ingredients.static_key for component in pipeline.components
+        )
+        for pipeline in pipelines
+    }
 
 
 def _wanted(request: Request, findings: Findings) -> list[Pipeline]:

@@ -34,7 +34,7 @@ class Sweeper:
         return [delivery for event, head in late if (delivery := self._deliver(event, head))]
 
     def _unplanned(self, name: str, repository: Repository) -> list[tuple[Push | Closed, str]]:
-        with self.store.begin() as work:
+        with self.store.read() as work:
             tips = work.executions.tips(name)
             live = {ref for ref in tips if work.executions.live(name, ref)}
         heads = repository.fetch()

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from service.domain.assessment import Ingredients
 from service.domain.execution import Artifact, Observation
-from service.domain.pipeline import Registration
+from service.domain.pipeline import Pipeline, Registration
+from service.domain.selection import Source as Earlier
+from service.ports.git_host import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,9 @@ class Work:
     ``source`` writes a clean export of the commit into an empty folder. ``inputs`` maps input name → artifact of an
     upstream result, but for those that a step of the same submission is yet to make; repository inputs are found in the
     export. ``environment`` are the declared files, by content. ``gates`` and ``register`` are the pipeline's, for a backend
-    that shows them; Refit itself judges and registers.
+    that shows them, as are ``ref`` and ``pull_request``; Refit itself judges and registers. ``fresh`` work must truly run, even
+    where the backend knows an equal one: a person asked for it, what it reads has no version, what an equal one made is gone, or
+    the attempt before it came to nothing.
     """
 
     token: str
@@ -35,6 +39,20 @@ class Work:
     source: Source
     gates: tuple[str, ...] = ()
     register: Registration | None = None
+    ref: str = ""
+    pull_request: int | None = None
+    fresh: bool = False
+    native: NativeWork | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NativeWork:
+    """What more there is to a step of a native definition: the whole ``pipeline``, the ``repository`` to compile it from, and
+    the digests of what the step makes, by output name: whoever reads them knows them before they are there."""
+
+    pipeline: Pipeline
+    repository: Repository
+    outputs: Mapping[str, str]
 
 
 class Source(Protocol):
@@ -87,4 +105,29 @@ class Backend(Protocol):
 
     def examine(self) -> Sequence[str]:
         """What would keep it from running steps, tried for real without running one, each with the next step."""
+        ...
+
+
+@runtime_checkable
+class ReusesExecutions(Protocol):
+    """A backend that can run some steps of a native pipeline alone, with what an earlier execution of it made."""
+
+    def sources(self, repository: str, pipeline: str, wanted: Mapping[str, Mapping[str, str]]) -> Sequence[Earlier]:
+        """Earlier executions of the pipeline, the best first, each with those of the steps in ``wanted`` that made just these
+        outputs in it (step → output → digest)."""
+        ...
+
+
+@runtime_checkable
+class HearsEvents(Protocol):
+    """A backend that may be told by its vendor that something moved."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether its operator declared where from."""
+        ...
+
+    def heard(self, seconds: float) -> Sequence[str]:
+        """Wait so long, at most, and return the beginnings of the handles of what moved. A hint and no more: what it is about
+        is looked at, and nothing depends on hearing it."""
         ...

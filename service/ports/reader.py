@@ -25,6 +25,10 @@ class Budget:
         return self.seconds <= 0.0 or self.characters <= 0
 
 
+class Unreadable(Exception):
+    """Content that is no document; the text says why, as the end of a sentence."""
+
+
 class Reader(Protocol):
     """Turns untrusted bytes into facts under resource limits. Never raises on content: what cannot be read becomes a
     fact with a doubt."""
@@ -38,6 +42,11 @@ class Reader(Protocol):
 
     def manifest(self, content: bytes, backends: Collection[str]) -> Manifest:
         """A valid manifest; raises ``InvalidManifest`` with every mistake at once. ``backends`` are the known names."""
+        ...
+
+    def document(self, content: bytes) -> object:
+        """A YAML document as plain values, its keys as they are written, scalars as PyYAML reads them; raises ``Unreadable``,
+        which says why it is none."""
         ...
 
     def globs(self, patterns: Sequence[str]) -> Callable[[str], bool]:

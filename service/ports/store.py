@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.delivery import Delivery
@@ -19,37 +18,7 @@ from service.domain.lineage import Measurement, Promotion, ResultRecord
 from service.domain.plan import Result
 from service.ports.answers import Answers
 from service.ports.memory import Facts, Models, Standings, Tokens
-
-
-class Queue(StrEnum):
-    """The rows that carry work."""
-
-    DELIVERIES = "deliveries"
-    EXECUTIONS = "executions"
-    NOTICES = "notices"
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to work on one row until the lease ends. ``fence`` makes a stalled worker's writes void; ``attempt``
-    was counted before the work began, so that a job which kills its process ends in quarantine."""
-
-    queue: Queue
-    id: str
-    fence: int
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """The state of a row's work, for people: next due time, attempts, last error; ``due_at=None`` once it is settled."""
-
-    id: str
-    due_at: datetime | None
-    leased_until: datetime | None
-    attempt: int
-    last_error: str
-    quarantined: bool
+from service.ports.queues import Job, Jobs, Lease, Notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +174,10 @@ class Executions(Protocol):
         """The newest execution of each (repository, pipeline), ordered by these names."""
         ...
 
+    def following(self, beginnings: Collection[str]) -> Sequence[str]:
+        """Executions that have not ended and have an attempt whose handle begins like that."""
+        ...
+
     def failed(self, keys: Collection[str]) -> Mapping[str, str]:
         """Full keys whose latest ended step failed → the execution, for steps whose key or static key is among
         ``keys``."""
@@ -234,6 +207,10 @@ class Lineage(Protocol):
         """Results whose own or aliased static key is among ``keys``, newest first (an alias's key and static key)."""
         ...
 
+    def made(self, keys: Collection[str]) -> frozenset[str]:
+        """Digests of all outputs of those results."""
+        ...
+
     def alias(self, result: str, key: str, static_key: str) -> None:
         """Another key for a result: what today's algorithm computes where an older one ran."""
         ...
@@ -261,70 +238,6 @@ class Lineage(Protocol):
 
     def metrics(self) -> Sequence[tuple[str, str, str, str]]:
         """(repository, pipeline, component, metric) of everything ever measured, in order of these names."""
-        ...
-
-
-class Jobs(Protocol):
-    def claim(self, queue: Queue, limit: int, seconds: float, share: int | None = None) -> Sequence[Lease]:
-        """Lease due rows: oldest first; deliveries one at a time per repository and ref (in order of arrival), fair between
-        repositories, none of which has more than ``share`` in work. Rows over their attempts are quarantined instead, with
-        their last error."""
-        ...
-
-    def defer(self, lease: Lease, seconds: float, error: str = "", *, counts: bool = True) -> None:
-        """Give the row back, due in ``seconds``; ``counts=False`` takes the attempt back (a poll is not a failure)."""
-        ...
-
-    def put_off(self, lease: Lease, seconds: float, why: str) -> None:
-        """Give the row back after a failure that is not its own (the remote, the disk, the database): it is tried for as
-        long as that lasts and never quarantined for it."""
-        ...
-
-    def finish(self, lease: Lease) -> None: ...
-
-    def quarantine(self, lease: Lease, error: str) -> None: ...
-
-    def wake(self, queue: Queue, id: str) -> None:
-        """Make a row due now, unless it is settled."""
-        ...
-
-    def get(self, queue: Queue, id: str) -> Job | None: ...
-
-    def renew(self, leases: Iterable[Lease], seconds: float) -> None:
-        """Keep what is in work; a lease that was lost stays lost."""
-        ...
-
-    def depth(self) -> Mapping[str, int]:
-        """How many rows of each queue wait or are in work."""
-        ...
-
-    def mend_times(self) -> int:
-        """Rows whose due time or lease lies further ahead than any ever given (the clock was set back) are due and free
-        now; how many there were."""
-        ...
-
-    def free_all(self) -> None:
-        """End every lease; what was in work when its worker died several times in a row waits a little longer each time, so
-        that it neither takes the others down with it nor is blamed for their deaths. Only for whoever knows that no other
-        worker lives: the one process of an SQLite file."""
-        ...
-
-    def beat(self, worker: str) -> None:
-        """A worker's heartbeat, read by readiness."""
-        ...
-
-    def beats(self, within: float) -> int:
-        """How many workers beat within so many seconds."""
-        ...
-
-
-class Notices(Protocol):
-    def enqueue(self, execution: str) -> None:
-        """Announce this execution as it stands when the announcer gets to it; coalesces with one that waits."""
-        ...
-
-    def enqueue_all(self, executions: Sequence[str]) -> None:
-        """The same for executions that were stored just now."""
         ...
 
 
@@ -365,7 +278,13 @@ class Work(Protocol):
 class Store(Protocol):
     """The database."""
 
-    def begin(self) -> AbstractContextManager[Work]: ...
+    def begin(self) -> AbstractContextManager[Work]:
+        """A transaction that may write: committed when the block ends, rolled back when it raises."""
+        ...
+
+    def read(self) -> AbstractContextManager[Work]:
+        """What the database held at one moment, for a block that writes nothing: writing raises."""
+        ...
 
     def wait(self, seconds: float) -> None:
         """Return when some job may have become due, or after ``seconds``."""
@@ -374,10 +293,6 @@ class Store(Protocol):
     def interrupt(self) -> None:
         """Make whoever waits look again."""
         ...
-
-
-class LeaseLost(Exception):
-    """Another worker has the row now; whatever was to be written is void."""
 
 
 class AlreadyThere(Exception):

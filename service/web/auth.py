@@ -68,11 +68,12 @@ def _token(services: Services, header: str) -> Token:
     if kind.lower() != "bearer" or not secret.startswith(PREFIX):
         raise _unauthorized("The Authorization header must be: Bearer rft_…")
     now = datetime.now(UTC)
-    with services.store.begin() as work:
+    with services.store.read() as work:
         token = work.tokens.find(digest_of(secret))
-        if token is None or not token.is_valid(now):
-            raise _unauthorized("The token is unknown, expired or revoked.")
-        if token.last_used_at is None or now - token.last_used_at >= _NOTED_EVERY:
+    if token is None or not token.is_valid(now):
+        raise _unauthorized("The token is unknown, expired or revoked.")
+    if token.last_used_at is None or now - token.last_used_at >= _NOTED_EVERY:
+        with services.store.begin() as work:
             work.tokens.used(token.id)
     return token
 

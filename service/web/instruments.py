@@ -55,7 +55,7 @@ class _Stored(Collector):
         return ()  # else registering would ask the database
 
     def collect(self) -> Iterable[Metric]:
-        with self._store.begin() as work:
+        with self._store.read() as work:
             yield _gauge("refit_executions", "Executions by status", "status", work.executions.counts())
             yield _gauge("refit_steps", "Steps of executions by outcome", "outcome", work.executions.outcomes())
             yield _gauge("refit_jobs", "Rows that wait or are in work, by queue", "queue", work.jobs.depth())

@@ -11,6 +11,7 @@ import structlog
 
 from service.domain.errors import Refused, Retry
 from service.flow.assess import Assessor
+from service.flow.mirror import Mirror
 from service.flow.sweep import Sweeper
 from service.ports.git_host import GitHost
 
@@ -69,6 +70,16 @@ def sweeping(sweeper: Sweeper) -> Callable[[str], None]:
             log.warning("a webhook never came", repository=repository, delivery=delivery.guid)
 
     return sweep
+
+
+def mirroring(mirror: Mirror) -> Callable[[str], None]:
+    """Say approvals over, from here to a vendor's registry and back."""
+
+    def look(repository: str) -> None:
+        for sentence in mirror.look(repository):
+            log.info("approval", repository=repository, said=sentence)
+
+    return look
 
 
 def auditing(assessor: Assessor, hosts: GitHost) -> Callable[[str], None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from service.domain.acts import Promote, Record
 from service.domain.admission import Declined, admit, triggered_by, wants_skip
-from service.domain.advance import Promote, Record
 from service.domain.delivery import Closed, PullRequest, Push
 from service.domain.errors import Refused, Retry
 from service.domain.execution import Execution
@@ -16,7 +16,8 @@ from service.flow import announce, conclude, schedule
 from service.flow.drive import Driver
 from service.ports.git_host import Repository
 from service.ports.notifier import Notifier
-from service.ports.store import Lease, Store, Work
+from service.ports.queues import Lease
+from service.ports.store import Store, Work
 
 _PATIENCE = 5
 """Attempts at a delivery whose commit the host does not show, before the ref's present head is planned instead."""
@@ -166,6 +167,7 @@ class Handlers:
     def _ended(self, work: Work, execution: Execution) -> Execution:
         judged = conclude.judge(work, execution)
         conclude.register(work, judged, self.scheduler.clock.now())
+        conclude.register_native(work, judged, self.scheduler.clock.now())
         work.notices.enqueue(execution.id)
         return judged
 

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from service.domain.errors import Refused, Retry
-from service.ports.store import Lease, LeaseLost, Queue, Store
+from service.ports.queues import Lease, LeaseLost, Queue
+from service.ports.store import Store
 
 LEASE_SECONDS = 30.0
 _IDLE_SECONDS = 5.0

@@ -213,6 +213,18 @@ def test_only_the_run_s_own_processes_are_ended(strangers: dict[str, subprocess.
     assert {name for name, process in strangers.items() if process.poll() is not None} == {"marked", "own session"}
 
 
+def test_a_process_in_the_middle_of_exec_is_not_overlooked() -> None:
+    """For a moment after exec a process has no environment that could be read, though its Popen has returned."""
+    for _ in range(30):
+        marked = sleeper(env={MARK: "attempt-1"}, start_new_session=True)
+        try:
+            end_left("attempt-1", None, None)
+            assert marked.poll() == -signal.SIGKILL
+        finally:
+            marked.kill()
+            marked.wait()
+
+
 def test_an_id_alone_is_not_alive() -> None:
     ticks = start_ticks(os.getpid())
     assert ticks is not None

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from service.adapters.database.documents import pipeline_of, pipeline_text
 from service.adapters.reading import IsolatedReader
 from service.adapters.reading.isolation import BLOB_LIMIT
 from service.domain.errors import InvalidManifest
 from service.domain.pipeline import (
     Component,
+    Hint,
     Limits,
     Manifest,
+    Native,
+    NativeStep,
     Registration,
     RepositoryInput,
     Triggers,
@@ -238,12 +243,65 @@ def test_yaml_1_1_reads_on_as_true_and_the_mistake_is_still_named(reader: Isolat
         ("triggers: {pul_request: [main]}\n" + component(""), "triggers.pul_request: unknown key; did you mean 'pull_request'?"),
         (pipeline("components: {a: {run: a.py, outputs: [m]}}, register: {model: a.m, as: x, at: y}"),
          "pipelines.p.register.at: unknown key; did you mean 'as'?"),
-        (pipeline("uses: 'dvc:dvc.yaml', components: {a: {run: a.py}}"),
-         "pipelines.p.uses: native definitions are not supported by this version; declare `components:`"),
+        (pipeline("uses: 'sagemaker:p.py', backend: aws, register: {model: a.m, as: x}"),
+         "pipelines.p.register: unknown key; a native definition registers its models itself"),
+        (pipeline("uses: 'sagemaker:p.py', backend: aws, components: {Train: {run: a.py}}"),
+         "pipelines.p.components.Train.run: unknown key; what a step runs is said by the definition that `uses` names"),
+        (pipeline("uses: 'sagemaker:p.py', backend: aws, components: {Train: {path: [a]}}"),
+         "pipelines.p.components.Train.path: unknown key; did you mean 'paths'?"),
     ],
 )  # fmt: skip
 def test_an_unknown_key_names_the_nearest_valid_one(reader: IsolatedReader, text: str, expected: str) -> None:
-    assert mistakes(reader, text) == [expected]
+    assert mistakes(reader, text, "local", "aws") == [expected]
+
+
+def test_a_native_definition_is_named_with_arguments_and_hints(reader: IsolatedReader) -> None:
+    text = pipeline(
+        "uses: 'sagemaker:./pipelines/churn/pipeline.py', backend: aws, with: {depth: 3, name: x}, gates: [auc > 0.8],"
+        " components: {9-Train: {paths: [src/**], params: [train], constant_inputs: [raw]}}"
+    )
+    (found,) = read(reader, text, "local", "aws").pipelines
+    assert (found.components, found.backend, found.gates) == ((), "aws", ("auc > 0.8",))
+    assert found.native == Native(
+        "sagemaker", "pipelines/churn/pipeline.py", (("depth", "3"), ("name", '"x"')),
+        (("9-Train", Hint(("train",), ("src/**",), ("raw",))),),
+    )  # fmt: skip
+    assert pipeline_of(pipeline_text(found)) == found, "it survives the database"
+
+
+@pytest.mark.parametrize("path", ["ml/pipeline.yml", "p.yaml", "ml/flow.py:make"])
+def test_azure_ml_definitions_are_files_or_functions(reader: IsolatedReader, path: str) -> None:
+    (found,) = read(
+        reader, pipeline(f"uses: 'azureml:{path}', backend: az, with: {{rate: 0.1}}"), "local", "az"
+    ).pipelines
+    assert found.native == Native("azureml", path, (("rate", "0.1"),))
+    step = NativeStep("command", ("a.py",), ("why",), ("note",), ("b.py",), "ml")
+    made = replace(found, components=(Component("a", "python3 a.py", native=step),))
+    assert pipeline_of(pipeline_text(made)) == made, "it survives the database"
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        ("uses: 'dvc:dvc.yaml', backend: aws", "pipelines.p.uses: 'dvc:dvc.yaml' has a form that is not allowed here"),
+        ("uses: 'sagemaker:a/../../b.py', backend: aws",
+         "pipelines.p.uses: 'a/../../b.py' is no Python file inside the repository"),
+        ("uses: 'sagemaker:b.yaml', backend: aws", "pipelines.p.uses: 'b.yaml' is no Python file inside the repository"),
+        ("uses: 'sagemaker:b.py'", "pipelines.p.backend: a native definition runs on a SageMaker backend; there is aws"),
+        ("uses: 'sagemaker:b.py', backend: local",
+         "pipelines.p.backend: a native definition runs on a SageMaker backend; there is aws"),
+        ("uses: 'azureml:b.py', backend: aws",
+         "pipelines.p.uses: 'b.py' is no pipeline.yml or module.py:function inside the repository"),
+        ("uses: 'azureml:../b.yml', backend: aws",
+         "pipelines.p.uses: '../b.yml' is no pipeline.yml or module.py:function inside the repository"),
+        ("uses: 'azureml:b.py:f g', backend: aws",
+         "pipelines.p.uses: 'b.py:f g' is no pipeline.yml or module.py:function inside the repository"),
+        ("uses: 'azureml:b.yml'", "pipelines.p.backend: a native definition runs on an Azure ML backend; there is aws"),
+        ("uses: 'sagemaker:b.py', backend: asw", "pipelines.p.backend: unknown backend 'asw'; did you mean 'aws'?"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_native_definition(reader: IsolatedReader, inner: str, expected: str) -> None:
+    assert expected in mistakes(reader, pipeline(inner), "local", "aws")
 
 
 def test_an_unknown_backend_names_those_there_are(reader: IsolatedReader) -> None:

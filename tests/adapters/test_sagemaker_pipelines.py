@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -21,24 +20,14 @@ from service.adapters.backends.sagemaker.backend import SageMakerBackend
 from service.adapters.backends.sagemaker.compiler import Compiler
 from service.domain.assessment import Ingredients
 from service.domain.errors import Refused, Retry
-from service.domain.execution import Artifact, Observation, Seen
-from service.domain.pipeline import Component, Limits, Registration, RepositoryInput, UpstreamInput
-from service.ports.backend import Work
-from tests.backends import FLAGS, Files, local
+from service.domain.execution import Seen
+from service.domain.pipeline import Limits
+from tests.backends import Files, local
 from tests.emulators.sagemaker.process import SageMaker
 from tests.sdks import sdks
+from tests.three_steps import COMMIT, FILES, component, ended, made_alone, outputs, works
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMIT = "c0ffee" + "0" * 34
-FILES = {
-    "flags.py": FLAGS,
-    "data.txt": "1,2,3",
-    "preprocess.py": "from flags import *\nwrite('rows', read('raw').replace(',', ' '))\nwrite('half', '1')\n",
-    "train.py": "from flags import *\nimport os\nos.mkdir(flags['model'])\n"
-    "open(flags['model'] + '/w', 'w').write(read('rows') + flags['rate'])\n",
-    "evaluate.py": "from flags import *\nimport json\nw = open(flags['model'] + '/w').read()\n"
-    "json.dump({'regression_metrics': {'r2': {'value': len(w) / 10}}}, open(flags['metrics'], 'w'))\n",
-}
 _numbers = count(1)
 
 
@@ -54,63 +43,6 @@ def backend(cloud: SageMaker, compiler: Compiler, tmp_path: Path) -> SageMakerBa
     return SageMakerBackend(cloud.declared(), tmp_path, compiler=compiler, poll=(0.1, 0.3))
 
 
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """Each test has a pipeline of its own, and so an empty list of executions."""
-    return f"{request.node.originalname}-{next(_numbers)}"
-
-
-def component(step: str, **more: Any) -> Component:
-    inputs: dict[str, dict[str, Any]] = {
-        "preprocess": {"raw": RepositoryInput("data.txt")},
-        "train": {"rows": UpstreamInput("preprocess", "rows")},
-        "evaluate": {"model": UpstreamInput("train", "model"), "rows": UpstreamInput("preprocess", "rows")},
-    }
-    outputs = {"preprocess": ("rows", "half"), "train": ("model",), "evaluate": ()}
-    metrics = "out/evaluation.json" if step == "evaluate" else None
-    return Component(
-        step, f"{step}.py", inputs=tuple(inputs[step].items()), outputs=outputs[step], metrics=metrics, **more
-    )
-
-
-def works(
-    pipeline: str,
-    *steps: str,
-    made: dict[str, Artifact] | None = None,
-    files: dict[str, str] | None = None,
-    rate: str = "0.1",
-    gates: Sequence[str] = ("r2 >= 0.5",),
-    submission: str = "",
-) -> list[Work]:
-    """These steps, submitted together; ``made`` are outputs of steps that are not among them."""
-    submission = submission or f"ex{next(_numbers)}.{steps[0]}.1"
-    return [
-        Work(
-            token=f"{submission}.{step}",
-            submission=submission,
-            repository="acme/diamonds",
-            pipeline=pipeline,
-            commit=COMMIT,
-            ingredients=Ingredients(component(step), (), (("rate", (rate,)),) if step == "train" else ()),
-            inputs={key: made[source.output] for key, source in component(step).inputs
-                    if made and isinstance(source, UpstreamInput) and source.component not in steps},
-            environment=(),
-            source=Files({**FILES, **(files or {})}),
-            gates=tuple(gates),
-            register=Registration("train", "model", "price"),
-        )
-        for step in steps
-    ]  # fmt: skip
-
-
-def ended(backend: SageMakerBackend, handles: Sequence[str]) -> list[Observation]:
-    deadline = time.monotonic() + 60
-    while any((seen := backend.observe(handle)).seen is Seen.RUNNING for handle in handles):
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.05)
-    return [backend.observe(handle) for handle in handles]
-
-
 def pipeline_of(handle: str) -> str:
     return handle.partition(":pipeline/")[2].partition("/")[0]
 
@@ -122,10 +54,6 @@ def definition(cloud: SageMaker, handle: str) -> dict[str, Any]:
 
 def executions(cloud: SageMaker, handle: str) -> list[dict[str, Any]]:
     return list(cloud.client().list_pipeline_executions(PipelineName=pipeline_of(handle))["PipelineExecutionSummaries"])
-
-
-def outputs(seen: Sequence[Observation]) -> dict[str, Artifact]:
-    return {artifact.name: artifact for one in seen for artifact in one.outputs}
 
 
 # what it becomes -------------------------------------------------------------------------------------------------------
@@ -140,13 +68,7 @@ def test_three_steps_are_one_pipeline_with_the_digests_of_the_local_runner(
     assert len({handle.partition("#")[0] for handle in handles}) == 1
     assert dict(seen[2].metrics) == {"r2": 0.8}
 
-    bench = local(tmp_path / "local")
-    known: dict[str, Artifact] = {}
-    for work in works(name, "preprocess", "train", "evaluate"):
-        given = {key: known[source.output] for key, source in work.ingredients.component.inputs
-                 if isinstance(source, UpstreamInput)}  # fmt: skip
-        (handle,) = bench.backend.submit([replace(work, inputs=given)])
-        known |= {one.name: one for one in bench.ended(handle).outputs}
+    known = made_alone(local(tmp_path / "local"), works(name, "preprocess", "train", "evaluate"))
     assert {key: (one.digest, one.size) for key, one in outputs(seen).items()} == {
         key: (one.digest, one.size) for key, one in known.items()
     }
@@ -274,23 +196,20 @@ def test_a_token_that_is_taken_by_another_version_is_adopted(
 
 
 CHILD = """
-import os, signal, sys
+import sys
 from pathlib import Path
 from service.adapters.backends.sagemaker.backend import SageMakerBackend
 from service.adapters.backends.sagemaker.compiler import Compiler
 from service.adapters.backends.sagemaker.pipelines import Pipelines
-from tests.adapters.test_sagemaker_pipelines import works
+from tests.dying import die, die_at
+from tests.three_steps import works
 from tests.emulators.sagemaker.process import SageMaker
 from tests.sdks import sdks
 
 url, folder, name, submission, point = sys.argv[1:]
-die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 backend = SageMakerBackend(SageMaker(url).declared(), Path(folder), compiler=Compiler(sdks(), Path(folder) / "compiler"))
-if point == "compiled":
-    Pipelines.start = lambda *_: die()
-if point == "pinned":
-    pinned = Pipelines._pinned
-    Pipelines._pinned = lambda *given: (pinned(*given), die())
+if point != "started":
+    die_at(point, {"compiled": (Pipelines, "start")}, {"pinned": (Pipelines, "_pinned")})
 backend.submit(works(name, "preprocess", "train", submission=submission))
 die()
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +50,19 @@ class Checkout:
         self.git("add", "--all")
         self.git("commit", "--quiet", "-m", "a change")
 
-    def refit(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """As a person calls it in the checkout, without any server."""
+    def refit(
+        self, *words: str, within: Sequence[str] = (), settings: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """As a person calls it in the checkout, without any server; ``within``: words to put before the command."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("REFIT_")}
-        variables = {**ours, "REFIT_HOME": str(self.home), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-        command = [sys.executable, "-m", "service", *words]
+        variables = {
+            **ours,
+            "REFIT_HOME": str(self.home),
+            "PYTHONPATH": str(ROOT),
+            "COLUMNS": "200",
+            **(settings or {}),
+        }
+        command = [*within, sys.executable, "-m", "service", *words]
         return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, check=False)
 
 

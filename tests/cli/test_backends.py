@@ -18,6 +18,14 @@ aws:
   role: arn:aws:iam::123456789012:role/refit-jobs
   bucket: acme-refit
 """
+AZURE = """\
+azure:
+  type: azureml
+  subscription: 00000000-0000-0000-0000-000000000000
+  resource_group: acme-ml
+  workspace: acme
+  compute: cpu-cluster
+"""
 
 
 def declared(folder: Path, text: str) -> Settings:
@@ -27,11 +35,11 @@ def declared(folder: Path, text: str) -> Settings:
 
 
 def test_a_declared_backend_is_there_beside_the_local_one(tmp_path: Path) -> None:
-    settings = declared(tmp_path, AWS + "  slots: 7\n")
+    settings = declared(tmp_path, AWS + "  slots: 7\n" + AZURE)
     opened = open_backends(settings)
-    assert list(opened) == ["local", "aws"] == list(names_of_backends(settings))
-    assert (opened["local"].composes, opened["aws"].composes) == (False, True)
-    assert slots_of(settings, opened) == {"local": 3, "aws": 7}
+    assert list(opened) == ["local", "aws", "azure"] == list(names_of_backends(settings))
+    assert [one.composes for one in opened.values()] == [False, True, True]
+    assert slots_of(settings, opened) == {"local": 3, "aws": 7, "azure": 20}
 
 
 def test_nothing_declared_is_the_local_runner(tmp_path: Path) -> None:
@@ -44,7 +52,7 @@ def test_nothing_declared_is_the_local_runner(tmp_path: Path) -> None:
     [
         ("aws: {type: sagemaker", ["is not YAML"]),
         ("[aws]", ["must map names to backends"]),
-        ("aws: {type: lambda}", ["aws.type is 'lambda'; there is sagemaker"]),
+        ("aws: {type: lambda}", ["aws.type is 'lambda'; there is azureml, sagemaker"]),
         ("aws: 3", ["aws must be a mapping that starts with `type:`"]),
         ("'a b': {type: sagemaker}", ["'a b' is not a name"]),
         ("local: {type: sagemaker}", ["local is built in"]),
@@ -53,6 +61,19 @@ def test_nothing_declared_is_the_local_runner(tmp_path: Path) -> None:
             + "  endpoint_url: https://user:secret@host/\n  slots: many\n",
             ["aws.region", "aws.role is missing", "aws.rolle is no key", "aws.endpoint_url: is not a URL", "aws.slots"],
         ),
+        (
+            AZURE.replace("cpu-cluster", "../cluster").replace("00000000-0000-0000-0000-000000000000", "mine")
+            + "  image: x\n  environment: azureml:y:1\n  endpoints: {resource_manager: 'https://user:secret@host/'}\n",
+            [
+                "azure.compute",
+                "azure.subscription",
+                "endpoints.resource_manager: is not a URL",
+                "azure.endpoints.active_directory is",
+            ],
+        ),
+        (AZURE + "  image: x\n  environment: azureml:y:1\n", ["image and environment exclude each other"]),
+        (AZURE + "  events_queue: 'https://a1b.queue.core.windows.net/q-1?sig=user:secret'\n", ["azure.events_queue"]),
+        (AZURE + "  events_queue: http://a1b.queue.core.windows.net/refit\n", ["azure.events_queue"]),
     ],
 )
 def test_every_mistake_is_told_at_once(tmp_path: Path, text: str, words: list[str]) -> None:

@@ -171,6 +171,52 @@ def test_init_proposes_what_runs_and_names_its_flags(here: Checkout, capsys: pyt
     assert refit(capsys, "init", "--force")[0] == 0
 
 
+def test_init_names_native_definitions_as_they_are(
+    here: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here.path / "refit.yaml").unlink()
+    here.write("pipelines/churn/pipeline.py", "def get_pipeline(region, role=None):\n    pass\n")
+    here.write("pipelines/other/pipeline.py", "steps = []\n")
+    assert refit(capsys, "init")[0] == 0
+    code, out, err = refit(capsys, "validate")
+    assert code == 1
+    assert "pipelines.churn.backend: unknown backend 'aws'" in err, "it must be declared first"
+    backends = tmp_path / "backends.yaml"
+    role = "arn:aws:iam::123456789012:role/refit"
+    backends.write_text(f"aws: {{type: sagemaker, region: eu-west-1, role: '{role}', bucket: acme-refit}}\n")
+    monkeypatch.setenv("REFIT_BACKENDS", str(backends))
+    code, out, err = refit(capsys, "validate")
+    assert (code, out.strip()) == (0, "churn: as pipelines/churn/pipeline.py declares it"), err
+
+
+def test_init_names_azure_ml_pipelines_as_they_are(
+    here: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here.path / "refit.yaml").unlink()
+    here.write("mlops/train/pipeline.yml", "type: pipeline\njobs: {}\n".replace("jobs: {}", "jobs:\n  a: {command: x}"))
+    here.write("mlops/train/train.yml", "type: command\nname: jobs\ncommand: x\n")
+    here.write(
+        "flows/rank.py", "from azure.ai.ml import dsl\n@dsl.pipeline(compute='c')\ndef rank(data, depth=3):\n    pass\n"
+    )
+    here.write(
+        "flows/price.py",
+        "from azure.ai.ml.dsl import pipeline\n@pipeline\ndef inner(data):\n    pass\n"
+        "def price():\n    return inner(1)\ndef main():\n    inner(2)\n",
+    )
+    backends = tmp_path / "backends.yaml"
+    backends.write_text(
+        "azure: {type: sagemaker, region: eu-west-1, role: 'arn:aws:iam::123456789012:role/r', bucket: acme-refit}\n"
+    )
+    monkeypatch.setenv("REFIT_BACKENDS", str(backends))
+    assert refit(capsys, "init")[0] == 0
+    assert "with: {data: TODO} # arguments of rank()" in (here.path / "refit.yaml").read_text()
+    code, out, err = refit(capsys, "validate")
+    assert (code, sorted(out.splitlines())) == (0, [
+        "price: as flows/price.py:price declares it", "rank: as flows/rank.py:rank declares it",
+        "train: as mlops/train/pipeline.yml declares it",
+    ]), err  # fmt: skip
+
+
 def test_validate_shows_every_mistake_with_its_place(here: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
     text = FILES["refit.yaml"].replace("run: src/train.py", "runs: src/train.py").replace("train.model", "train.modle")
     here.write("refit.yaml", text)

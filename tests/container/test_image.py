@@ -147,6 +147,28 @@ def test_doctor_finds_nothing_to_mend(running: Running) -> None:
     assert [check for check in found if not check["ok"]] == []
 
 
+def test_native_definitions_are_compiled_apart_where_the_profile_allows_it_and_refused_where_it_does_not(
+    engine: Engine, image: str, tmp_path: Path
+) -> None:
+    """Podman's default profile allows namespaces to a process without capabilities, Docker's does not: it lacks these calls."""
+    profile = json.loads(Path("/usr/share/containers/seccomp.json").read_text())
+    for rule in profile["syscalls"]:
+        rule["names"] = [
+            name for name in rule["names"] if name not in ("unshare", "mount", "umount2", "setns", "clone3")
+        ]
+    (tmp_path / "docker.json").write_text(json.dumps(profile))
+
+    def told(*more: str) -> str:
+        words = ("run", "--rm", "--network=none", *HARDENED, *more, image, "refit", "doctor", "--json")
+        done = engine.attempt("podman", *words, seconds=120)
+        return str(next(one["detail"] for one in json.loads(done.stdout) if one["check"] == "native definitions"))
+
+    assert told().startswith("sagemaker: compiled in namespaces of their own")
+    refusing = f"--security-opt=seccomp={tmp_path / 'docker.json'}"
+    assert told(refusing).startswith("sagemaker: this machine allows no namespaces: refused")
+    assert "REFIT_COMPILE_UNCONFINED is set" in told(refusing, "--env=REFIT_COMPILE_UNCONFINED=true")
+
+
 def test_not_even_root_can_write_its_root(running: Running) -> None:
     for place in ("/app/x", "/opt/refit/x", "/etc/x", "/x", "/run/x", "/var/tmp/x"):
         done = running.engine.attempt("podman", "exec", "--user=0", "refit", "touch", place)

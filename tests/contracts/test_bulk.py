@@ -10,7 +10,8 @@ import pytest
 from service.adapters.database.unit_of_work import Database
 from service.domain.execution import Execution, State
 from service.domain.lineage import Standing
-from service.ports.store import AlreadyThere, ExecutionFilter, Queue
+from service.ports.queues import Queue
+from service.ports.store import AlreadyThere, ExecutionFilter
 from tests import records
 
 MAIN = "refs/heads/main"

@@ -26,6 +26,7 @@ QUESTIONS: dict[str, Callable[[UnitOfWork], object]] = {
     "what is in flight": lambda work: work.executions.in_flight(["k1", "k2"], besides="e1"),
     "results": lambda work: work.lineage.results(["r1", "r2"]),
     "records": lambda work: work.lineage.records(["r1", "r2"]),
+    "what results with static keys made": lambda work: work.lineage.made(["k1", "k2"]),
     "results with static keys": lambda work: work.lineage.with_static_keys(["k1", "k2"]),
     "records of executions": lambda work: work.lineage.of_executions(["e1", "e2"], 10),
     "baselines": lambda work: work.lineage.baselines("acme/diamonds", PLACES, ["refs/heads/main"]),

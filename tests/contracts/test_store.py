@@ -8,16 +8,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from service.adapters.database.unit_of_work import Database
 from service.domain.delivery import Closed
-from service.domain.errors import Refused
-from service.domain.execution import Attempt, Seen, State, Status
+from service.domain.errors import Refused, Retry
+from service.domain.execution import Attempt, Execution, Seen, State, Status
 from service.domain.facts import Doubt, Import, Kind, Leaf, PythonFacts, TextFacts, ValuesFacts
 from service.domain.gates import Verdict
 from service.domain.lineage import ModelVersion
+from service.domain.pipeline import Hint, Native, NativeStep
 from service.domain.tokens import digest_of, new_token
-from service.ports.store import AlreadyThere, ExecutionFilter, LeaseLost, Queue, ResultFilter
+from service.ports.queues import LeaseLost, Queue
+from service.ports.store import AlreadyThere, ExecutionFilter, ResultFilter
 from tests import records
 
 
@@ -55,6 +58,33 @@ def test_a_rollback_leaves_neither_delivery_nor_job(store: Database) -> None:
     assert claim(store, Queue.DELIVERIES) == []
     with store.begin() as work:
         assert work.deliveries.get("guid-0001") is None
+
+
+def test_a_view_is_of_one_moment(store: Database) -> None:
+    """An execution's steps and attempts lie in several tables; a commit in between must not show one half of itself."""
+    with store.begin() as work:
+        work.deliveries.add([records.push("guid-0001")])
+    with store.read() as view:
+        assert view.deliveries.get("guid-0001") is not None
+        with store.begin() as work:
+            work.deliveries.add([records.push("guid-0002")])
+        assert view.deliveries.get("guid-0002") is None
+    with store.read() as view:
+        assert view.deliveries.get("guid-0002") is not None
+
+
+def test_a_view_writes_nothing_and_keeps_no_writer_waiting(store: Database) -> None:
+    def write(guid: str) -> None:
+        with store.read() as view:
+            view.deliveries.add([records.push(guid)])
+
+    for guid in ("guid-0001", "guid-0002"):  # a connection that has refused once refuses again, and then writes
+        with pytest.raises((Retry, DBAPIError), match=r"readonly|read-only"):
+            write(guid)
+    with store.read(), store.read():
+        assert add_deliveries(store, records.push("guid-0003")) == [True]
+    with store.read() as view:
+        assert [view.deliveries.get(f"guid-000{n}") is not None for n in (1, 2, 3)] == [False, False, True]
 
 
 def test_deliveries_of_one_ref_are_worked_on_in_order_and_others_beside_them(store: Database) -> None:
@@ -249,6 +279,41 @@ def test_an_execution_survives_the_round_trip(store: Database) -> None:
         assert work.executions.get("unknown") is None
 
 
+def test_an_execution_of_a_native_pipeline_survives_the_round_trip(store: Database) -> None:
+    native = NativeStep("Training", ("ml/train.py",), ("its code is elsewhere",), ("a note",))
+    hint = Hint(params=("train",), constant_inputs=("raw",))
+    defined = Native("sagemaker", "ml/pipeline.py", (("name", '"x"'),), (("train", hint),), "f" * 40)
+    train = replace(records.TRAIN, native=native)
+    pipeline = replace(records.PIPELINE, components=(records.PREPROCESS, train), native=defined)
+    made = records.execution("exec-1", pipeline=pipeline, steps=(records.step(records.PREPROCESS), records.step(train)))
+    with store.begin() as work:
+        work.executions.add(made)
+    with store.begin() as work:
+        assert work.executions.get("exec-1") == made
+
+
+def test_who_follows_a_handle_is_found_by_its_beginning(store: Database) -> None:
+    def following(id: str, handle: str, **more: object) -> Execution:
+        attempt = Attempt(1, f"token-{id}", handle)
+        steps = (
+            records.step(records.PREPROCESS, state=State.RUNNING, attempts=(attempt,)),
+            records.step(records.TRAIN),
+        )
+        return records.execution(id, steps=steps, **more)
+
+    with store.begin() as work:
+        for one in (
+            following("exec-1", "arn:a_1#x"),
+            following("exec-2", "arn:ab1#x"),
+            following("exec-3", "arn:b#x", ended_at=records.NOW),
+        ):
+            work.executions.add(one)
+            work.executions.save(one)
+    with store.begin() as work:
+        assert work.executions.following(["arn:a_1#", "arn:b#"]) == ["exec-1"], "an underscore is no wildcard"
+        assert work.executions.following([]) == []
+
+
 def test_hostile_text_is_stored_escaped(store: Database) -> None:
     with store.begin() as work:
         work.executions.add(
@@ -404,6 +469,9 @@ def test_results_are_found_by_every_key_they_have(store: Database) -> None:
         assert [(r.id, r.key) for r in work.lineage.with_static_keys(["s1"])] == [("result-1", "k1")]
         assert [(r.id, r.key) for r in work.lineage.with_static_keys(["s2"])] == [("result-1", "k2")]
         assert work.lineage.with_static_keys(["s3"]) == []
+        digests = {one.digest for one in records.record("result-1").outputs}
+        assert digests and work.lineage.made(["s1"]) == work.lineage.made(["s1", "s2"]) == digests
+        assert work.lineage.made(["s3"]) == work.lineage.made([]) == frozenset()
 
 
 def test_the_baseline_is_the_newest_on_the_ref_else_on_the_next_else_anywhere(store: Database) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,6 @@ import pytest
 
 from tests.crash.stand import NAME, Clone, Stand
 from tests.crash.sums import FILES
-
-LONG = bool(os.environ.get("REFIT_TEST_LONG"))
-"""Set it to run what takes too long for every push."""
 
 
 @pytest.fixture

@@ -126,7 +126,8 @@ def truth(store: Database, teller: Teller) -> Truth:
             fact = (execution.ref, execution.commit, step.name, content.get(step.result.id) if step.result else None)
             if execution.commit in teller.settled:
                 decision = step.decision.value if step.decision else ""
-                standing.add((*fact, step.planned.value, decision, step.state.value, execution.status.value))
+                # Not what was planned: `run` becomes `pending` where a commit that was not waited for has left a result.
+                standing.add((*fact, decision, step.state.value, execution.status.value))
             if (execution.ref, execution.commit) in teller.ends and not execution.is_stopping:
                 heads.add(fact)
     wanted = [content[id] for id, one in records.items() if one.commit in teller.settled]

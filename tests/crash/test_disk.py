@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -10,21 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import absent
 from tests.crash.stand import NAME, Clone, Stand, until
 from tests.crash.sums import FILES, MANIFEST, noted, params
+from tests.disks import disk
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own with little space, mounted for the test."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)], check=False)
-    if os.geteuid() or mounted.returncode:
-        absent("tmpfs", "needs root and the right to mount")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with disk(tmp_path / "disk", "size=48m") as folder:
+        yield folder
 
 
 def fill(folder: Path) -> Path:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,4 +186,58 @@ def test_a_commit_with_an_endless_message_is_refused(bare: Path, tmp_path: Path)
     mirror.fetch()
     with pytest.raises(Refused, match="reading commit"):
         mirror.commit(sha)
+    mirror.close()
+
+
+def delta_bomb(bare: Path, size: int) -> None:
+    """A branch with a file that a pack of some kilobytes describes as so many zeros: copies of one base, again and again. The
+    pack's index is written here, since git would make the file to write it; nobody looks whether its name is true."""
+    base, piece = b"\0" * 0xFFFFFF, 0xFFFFFF
+    copies, rest = divmod(size, piece)
+    delta = varint(len(base)) + varint(copies * piece) + b"\xf0\xff\xff\xff" * copies
+    assert not rest
+    name = b"\xbb" * 20
+    listed = b"100644 base\0" + oid("blob", base) + b"100644 zeros\0" + name  # both are sent, so the one as it is
+    shown = oid("tree", listed).hex()
+    said = f"tree {shown}\nauthor A <a> 1 +0000\ncommitter A <a> 1 +0000\n\nzeros\n".encode()
+    objects = [
+        (oid("commit", said), 1, said, b""),
+        (oid("tree", listed), 2, listed, b""),
+        (oid("blob", base), 3, base, b""),
+        (name, 7, delta, oid("blob", base)),
+    ]
+    pack, found = b"PACK" + struct.pack(">II", 2, len(objects)), []
+    for called, kind, content, of in objects:
+        head = varint(len(content) >> 4)
+        entry = bytes([kind << 4 | len(content) & 15 | 128]) + head + of + zlib.compress(content)
+        found.append((called, zlib.crc32(entry), len(pack)))
+        pack += entry
+    pack += hashlib.sha1(pack).digest()
+    found.sort()
+    index = b"\xfftOc" + struct.pack(">I", 2)
+    index += b"".join(struct.pack(">I", sum(called[0] <= first for called, _, _ in found)) for first in range(256))
+    index += b"".join(called for called, _, _ in found)
+    index += b"".join(struct.pack(">I", crc) for _, crc, _ in found)
+    index += b"".join(struct.pack(">I", at) for _, _, at in found) + pack[-20:]
+    index += hashlib.sha1(index).digest()
+    at = bare / "objects" / "pack" / f"pack-{pack[-20:].hex()}"
+    at.with_suffix(".pack").write_bytes(pack)
+    at.with_suffix(".idx").write_bytes(index)
+    plumb(bare, "update-ref", "refs/heads/main", oid("commit", said).hex())
+
+
+def varint(number: int) -> bytes:
+    """Seven bits a byte, the low ones first."""
+    return bytes([number & 127 | 128]) + varint(number >> 7) if number > 127 else bytes([number])
+
+
+def oid(kind: str, content: bytes) -> bytes:
+    return hashlib.sha1(f"{kind} {len(content)}\0".encode() + content).digest()
+
+
+def test_a_file_that_nobody_can_hold_is_not_fetched(bare: Path, tmp_path: Path) -> None:
+    delta_bomb(bare, 0xFFFFFF * 320)  # 5 GB
+    mirror = Mirror(tmp_path / "mirror.git", str(bare), protocols=("file",))
+    with pytest.raises(Refused, match=r"[Oo]ut of memory"):
+        mirror.fetch()
     mirror.close()

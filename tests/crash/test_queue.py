@@ -11,7 +11,7 @@ from service.adapters.clock import SystemClock
 from service.adapters.database.jobs import LONGEST_WAIT, MOST_ATTEMPTS
 from service.adapters.database.unit_of_work import Database
 from service.domain.errors import Refused, Retry
-from service.ports.store import Lease, Queue
+from service.ports.queues import Lease, Queue
 from service.worker.loop import Loop
 from tests import records
 

@@ -13,13 +13,13 @@ import httpx
 import pytest
 
 from service.adapters.database.unit_of_work import Database
-from tests.crash.conftest import LONG
+from tests.conftest import LONG
 from tests.crash.stand import NAME, Clone, Stand, kill, until
 from tests.crash.story import Teller, Truth, Wave, broken_rules, story, truth
 from tests.crash.sums import FILES, noted
 
 SEED = int(os.environ.get("REFIT_TEST_SEED", "0")) or random.randrange(1, 2**31)
-KILLS = int(os.environ.get("REFIT_TEST_KILLS", "0")) or (50 if LONG else 20)
+KILLS = int(os.environ.get("REFIT_TEST_KILLS", "0")) or (50 if LONG else 8)
 
 
 @pytest.fixture(scope="module")

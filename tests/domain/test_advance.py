@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.domain.advance import LOST_ATTEMPTS, SKIPPED_ATTEMPTS, Action, Promote, Record, Submit, advance
+from service.domain.acts import Action, Promote, Record, Submit
+from service.domain.advance import LOST_ATTEMPTS, SKIPPED_ATTEMPTS, advance
 from service.domain.assessment import Assessment
 from service.domain.execution import Artifact, Execution, Observation, Seen, State, Status, begin
 from service.domain.pipeline import Limits, Pipeline
@@ -123,6 +124,16 @@ def test_a_success_is_recorded_with_what_it_made_and_how_long_it_took() -> None:
     assert record.observation.exit_code == 0
     assert record.attempt.ended_at == NOW + timedelta(seconds=42)
     assert play.execution.step("preprocess").result == made
+
+
+def test_a_result_that_the_backend_had_already_says_whose_it_is() -> None:
+    play = Play(commit(), History()).move().move(preprocess=succeeded("preprocess", reused="job-7"))
+    last = play.execution.step("preprocess").reasons[-1]
+    assert last.kind == "vendor"
+    assert "job-7" in last.detail
+    assert "vendor" not in Play(commit(), History()).move().move(preprocess=succeeded("preprocess")).reasons(
+        "preprocess"
+    )
 
 
 def test_a_clock_that_went_backwards_makes_no_negative_time() -> None:

@@ -158,6 +158,10 @@ def check(old: World, new: World, reader: IsolatedReader) -> None:
     world=World({"jobs/train.py": Module(main=True)}, {"data/l": Link("../store"), "store/x": "1"}),
     changes=[("other", None, ("store/x", "2"))],
 )
+@example(  # a folder that is run and holds no __main__.py: the interpreter fails in another way once it is gone
+    world=World({"jobs/c.py": Module()}, {}, declared={"run": "python jobs"}),
+    changes=[("delete", 0, None)],
+)
 def test_a_step_that_is_reused_would_have_done_the_same(
     world: World, changes: list[Edit], reader: IsolatedReader
 ) -> None:

@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.cli.demo import SOURCE
 from service.cli.demo.stage import Stage
 from service.cli.demo.story import STEPS, Chapter, Played, story
+from tests.conftest import series
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +26,7 @@ def planned_outside(stage: Stage, base: str | None, head: str) -> list[dict[str,
     return list(pipeline["steps"])
 
 
+@pytest.mark.parametrize("database_url", series(("sqlite", "postgres"), "sqlite"), indirect=True)
 def test_the_story_comes_out_as_announced(database_url: str, tmp_path: Path) -> None:
     with Stage(SOURCE, tmp_path / "stage", {"REFIT_DATABASE_URL": database_url}) as stage:
         played: list[Played] = []

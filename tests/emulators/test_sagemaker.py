@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.emulators.sagemaker.process import BUCKET, ROLE, SageMaker, require_unshare, running
+from tests.emulators.sagemaker.process import BUCKET, REGION, ROLE, SageMaker, require_unshare, running
 
 TOKEN = "t" * 32
 RESOURCES = {"ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}}
@@ -240,6 +242,76 @@ def test_a_token_starts_once_and_refuses_other_arguments(cloud: SageMaker, name:
     assert "other arguments" in refused("ConflictException", lambda: start(client, name, **other))
 
 
+def test_every_other_token_starts_once_too(cloud: SageMaker, name: str) -> None:
+    client = create(cloud, name, processing("a", wrote("1")))
+    again = {"PipelineName": name, "ClientRequestToken": TOKEN + name, "RoleArn": ROLE}
+    same = client.create_pipeline(PipelineDefinition=definition(processing("a", wrote("1"))), **again)
+    assert same["PipelineArn"] == client.describe_pipeline(PipelineName=name)["PipelineArn"]
+    other = definition(processing("b", wrote("1")))
+    refused("ConflictException", lambda: client.create_pipeline(PipelineDefinition=other, **again))
+
+
+def test_bad_names_are_refused(cloud: SageMaker, name: str) -> None:
+    client = create(cloud, name, processing("a", wrote("1")))
+    text = definition(processing("a", wrote("1")))
+    made = {"PipelineDefinition": text, "RoleArn": ROLE, "ClientRequestToken": TOKEN}
+    assert "PipelineName" in refused("ValidationException", lambda: client.create_pipeline(PipelineName="a_b", **made))
+    for display in ("a b", "-a", "a_b"):
+        assert "DisplayName" in refused(
+            "ValidationException", lambda display=display: start(client, name, PipelineExecutionDisplayName=display)
+        )
+    assert "RoleArn" in refused(
+        "ValidationException",
+        lambda: client.update_pipeline(PipelineName=name, RoleArn="arn:aws:iam::123456789012:user/x"),
+    )
+    source = {"SelectedSteps": [{"StepName": "a"}], "SourcePipelineExecutionArn": "arn:aws:sagemaker:x:1:pipeline/p"}
+    assert "SourcePipelineExecutionArn" in refused(
+        "ValidationException", lambda: start(client, name, SelectiveExecutionConfig=source)
+    )
+    for aliases in (["123"], ["a b"], [f"a{at}" for at in range(11)]):
+        refused(
+            "ValidationException",
+            lambda aliases=aliases: client.update_pipeline(
+                PipelineName=name, PipelineDefinition=text, PipelineVersionAliases=aliases
+            ),
+        )
+
+
+def test_values_of_the_wrong_type_or_length_are_refused(cloud: SageMaker, name: str) -> None:
+    """As sent by a client that does not look at them itself, which boto3 does."""
+    create(cloud, name, processing("a", wrote("1")))
+    client = boto3.client(
+        "sagemaker", endpoint_url=cloud.url, region_name=REGION, aws_access_key_id="tests", aws_secret_access_key="tests",
+        config=Config(parameter_validation=False, retries={"total_max_attempts": 1}),
+    )  # fmt: skip
+    for wrong in (
+        {"ClientRequestToken": "short"},
+        {"PipelineExecutionDescription": "x" * 3_073},
+        {"PipelineExecutionDisplayName": "x" * 83},
+        {"PipelineParameters": [{"Name": "a", "Value": 1}]},
+        {"ParallelismConfiguration": {"MaxParallelExecutionSteps": 0}},
+        {"SelectiveExecutionConfig": {"SelectedSteps": []}},
+    ):
+        refused("ValidationException", lambda wrong=wrong: start(client, name, **wrong))
+    assert client.list_pipeline_executions(PipelineName=name)["PipelineExecutionSummaries"] == []
+
+
+def test_an_approval_has_three_words_and_keeps_who_said_them(cloud: SageMaker, name: str) -> None:
+    register = {"Name": "register", "Type": "RegisterModel", "Arguments": {"ModelPackageGroupName": name}}
+    client = create(cloud, name, register)
+    arn = start(client, name)
+    ended(client, arn)
+    package = steps_of(client, arn)["register"]["Metadata"]["RegisterModel"]["Arn"]
+    refused(
+        "ValidationException",
+        lambda: client.update_model_package(ModelPackageArn=package, ModelApprovalStatus="RolledBack"),
+    )
+    assert "LastModifiedBy" not in client.describe_model_package(ModelPackageName=package)
+    client.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Rejected")
+    found = client.describe_model_package(ModelPackageName=package)
+    assert found["LastModifiedBy"]["IamIdentity"]["Arn"] == "arn:aws:iam::123456789012:user/tests"
+
+
 def test_bad_definitions_are_refused(cloud: SageMaker, name: str) -> None:
     def attempt(text: str, token: str = TOKEN) -> str:
         return refused("ValidationException", lambda: cloud.client().create_pipeline(
@@ -254,7 +326,7 @@ def test_bad_definitions_are_refused(cloud: SageMaker, name: str) -> None:
     assert "Unknown step type" in attempt(definition({"Name": "a", "Type": "Magic", "Arguments": {}}))
     both = [{"ExceptionType": ["Step.SERVICE_FAULT"], "MaxAttempts": 2, "ExpireAfterMin": 5}]
     assert "either" in attempt(definition(processing("a", "", RetryPolicies=both)))
-    assert "bytes" in attempt(definition(processing("a", "#" * (1024 * 1024))))
+    assert "1048576" in attempt(definition(processing("a", "#" * (1024 * 1024))))
     create(cloud, name, processing("a", ""))
     assert "already exists" in attempt(definition(processing("a", "")), "o" * 32)
     refused("ResourceNotFound", lambda: cloud.client().describe_pipeline(PipelineName="nowhere"))
@@ -299,7 +371,9 @@ def test_selective_execution_has_its_rules(cloud: SageMaker, name: str) -> None:
     ended(client, whole)
     arn = start(client, name, **selected(whole, "b", "c"))
     assert ended(client, arn)["PipelineExecutionStatus"] == "Succeeded"
-    assert sorted(steps_of(client, arn)) == ["b", "c"]
+    steps = steps_of(client, arn)
+    assert {one: "SelectiveExecutionResult" in row for one, row in steps.items()} == {"a": True, "b": False, "c": False}
+    assert steps["a"]["SelectiveExecutionResult"] == {"SourcePipelineExecutionArn": whole}
     only = start(client, name, **selected(whole, "a"))
     ended(client, only)
     assert sorted(steps_of(client, only)) == ["a"], "unselected downstream steps do not run"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.adapters.database.unit_of_work import Database
 from service.adapters.git.host import MirrorHost
 from service.adapters.reading import IsolatedReader
 from tests.origins import Origin
@@ -31,3 +32,18 @@ def hosts(tmp_path: Path, pushed: Origin) -> Iterator[MirrorHost]:
     made = MirrorHost(tmp_path / "mirrors", {NAME: str(pushed.path)}, protocols=("file",))
     yield made
     made.close()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Database]:
+    """A store of one kind, where what is tested does not touch the database."""
+    made = Database(f"sqlite:///{tmp_path / 'refit.db'}")
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where compiles of native definitions are kept from test to test, as from process to process."""
+    return tmp_path_factory.mktemp("native")

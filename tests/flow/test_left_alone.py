@@ -21,7 +21,7 @@ from service.domain.lineage import Standing
 from service.domain.plan import Result, full_parts
 from service.flow.assess import Assessor
 from service.flow.schedule import Request, Scheduler
-from service.ports.store import Queue
+from service.ports.queues import Queue
 from service.worker.handlers import Handlers
 from tests import records
 from tests.flow.conftest import NAME

@@ -18,7 +18,8 @@ from service.domain.lineage import ResultRecord
 from service.domain.pipeline import Component, UpstreamInput
 from service.domain.plan import full_key
 from service.domain.step_key import Part, PartKind, Parts, key_of
-from service.ports.store import Queue, ResultFilter
+from service.ports.queues import Queue
+from service.ports.store import ResultFilter
 from tests.flow.conftest import NAME
 from tests.flow.workshop import MAIN, Workshop, decisions, reasons, states
 from tests.origins import Origin

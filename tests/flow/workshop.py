@@ -19,7 +19,9 @@ from service.domain.execution import Execution
 from service.domain.plan import Plan
 from service.flow.assess import Assessor
 from service.flow.schedule import Request, Scheduler
-from service.ports.store import Queue
+from service.ports.backend import Backend
+from service.ports.definitions import Definitions
+from service.ports.queues import Queue
 from service.worker.handlers import Handlers
 from tests.flow.conftest import NAME
 from tests.origins import Files, Origin
@@ -30,14 +32,26 @@ MAIN = "refs/heads/main"
 class Workshop:
     """Pushes a commit, plans it, and carries its execution out."""
 
-    def __init__(self, store: Database, pushed: Origin, hosts: MirrorHost, reader: IsolatedReader, root: Path) -> None:
+    def __init__(
+        self,
+        store: Database,
+        pushed: Origin,
+        hosts: MirrorHost,
+        reader: IsolatedReader,
+        root: Path,
+        *,
+        more: Mapping[str, Backend] | None = None,
+        definitions: Definitions | None = None,
+    ) -> None:
+        """``more`` are backends beside the local one, by name."""
         self.store, self.pushed, self.hosts = store, pushed, hosts
         self.clock = SystemClock()
         self.backend = make_backend("local", root / "local", uv=uv.find_uv_bin())
-        self.scheduler = Scheduler(
-            store, hosts, Assessor(reader, StoredFacts(store), ("local",)), {"local": self.backend}, self.clock
-        )
-        self.driver = Handlers(self.scheduler, {"local": 2}, (), (NAME,)).driver()
+        backends = {"local": self.backend, **(more or {})}
+        assessor = Assessor(reader, StoredFacts(store), tuple(backends), definitions)
+        self.scheduler = Scheduler(store, hosts, assessor, backends, self.clock)
+        slots = {name: backend.slots or 2 for name, backend in backends.items()}
+        self.driver = Handlers(self.scheduler, slots, (), (NAME,)).driver()
 
     def push(self, files: Files, ref: str = MAIN, parents: tuple[str, ...] = ()) -> str:
         sha = self.pushed.commit(files, ref, parents)
@@ -51,8 +65,7 @@ class Workshop:
     def plan(self, sha: str, ref: str = MAIN, base: str | None = None, **more: object) -> Plan:
         request = self.request(sha, ref, base, **more)
         prepared = self.scheduler.prepare(request)
-        with self.store.begin() as work:
-            (plan,) = self.scheduler.plans(work, request, prepared)
+        (plan,) = self.scheduler.plans(request, prepared)
         return plan
 
     def begin(self, sha: str, ref: str = MAIN, base: str | None = None, **more: object) -> Execution:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
+from tests.conftest import LONG
+
 ROOT = Path(__file__).resolve().parents[2]
-TIMES = 100 if os.environ.get("REFIT_TEST_LONG") else 1
-"""Set it to try a hundred times as many cases."""
+TIMES = 100 if LONG else 1
 
 
 def cases(count: int) -> settings:

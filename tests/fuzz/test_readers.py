@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from service.adapters.reading import IsolatedReader
@@ -64,7 +64,7 @@ def test_no_case_goes_over_the_limits_of_the_process(kind: Kind, isolated: Isola
     """As shipped: the process outlives every case, however often a part of it is repeated."""
 
     @given(mutations.mutated(SEEDS[kind]), st.integers(0, 10_000), st.integers(1, 40), st.sampled_from([1, 100, 5_000]))
-    @cases(25)
+    @settings(cases(25), phases=[Phase.explicit, Phase.reuse, Phase.generate])  # each smaller one would hang too
     def check(content: bytes, at: int, length: int, times: int) -> None:
         at %= len(content) + 1
         part = content[at : at + length]
@@ -74,6 +74,23 @@ def test_no_case_goes_over_the_limits_of_the_process(kind: Kind, isolated: Isola
         assert not any("within the limits" in doubt.what for doubt in fact.doubts), "it exceeded its limits"
 
     check()
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (Kind.REQUIREMENTS, b"a" + b" " * 1_000_000 + b"b"),
+        (Kind.REQUIREMENTS, b"--" * 500_000),
+        (Kind.REQUIREMENTS, b"# coding: punycode\n-" + b"a" * 1_000_000),
+        (Kind.PYTHON, b"# /// script\n" * 70_000),
+        (Kind.TOML, b"[" + b"a." * 100_000 + b"a]"),
+    ],
+    ids=["blanks", "one word", "a slow codec", "script blocks without end", "one key"],
+)
+def test_reading_costs_no_more_than_the_length(kind: Kind, content: bytes, isolated: IsolatedReader) -> None:
+    [(_, fact)] = isolated.facts([((kind, "1" * 40), content)])
+    assert isinstance(fact, FACTS[kind])
+    assert not any("within the limits" in doubt.what for doubt in fact.doubts)
 
 
 @given(mutations.mutated(mutations.YAML))
@@ -156,6 +173,6 @@ DOCUMENTS = st.fixed_dictionaries(
 
 
 @given(st.one_of(DOCUMENTS, VALUES))
-@cases(1_500)
+@cases(700)
 def test_any_values_are_a_manifest_or_mistakes(value: object) -> None:
     judged(value, [])

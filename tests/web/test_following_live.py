@@ -157,6 +157,10 @@ class Stuck:
         assert self.goes_on.wait(60)
         return self._store.begin()  # type: ignore[return-value]
 
+    def read(self) -> AbstractContextManager[Work]:
+        assert self.goes_on.wait(60)
+        return self._store.read()  # type: ignore[return-value]
+
 
 def test_who_follows_holds_no_thread_that_others_need(site: Site, running: Running) -> None:
     """More streams than the API has threads, and a database that answers none of them."""

@@ -14,7 +14,8 @@ from service.adapters.database.paging import before, cursor_of
 from service.adapters.database.upsert import insert_new
 from service.domain.delivery import Delivery, Nothing
 from service.domain.names import shown
-from service.ports.store import Lease, LeaseLost, Page, StoredDelivery
+from service.ports.queues import Lease, LeaseLost
+from service.ports.store import Page, StoredDelivery
 
 _TABLE = tables.deliveries
 

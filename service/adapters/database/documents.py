@@ -12,8 +12,11 @@ from service.domain.assessment import Ingredients
 from service.domain.delivery import Closed, Event, Nothing, PullRequest, Push
 from service.domain.pipeline import (
     Component,
+    Hint,
     Input,
     Limits,
+    Native,
+    NativeStep,
     Pipeline,
     Registration,
     RepositoryInput,
@@ -30,7 +33,7 @@ _EVENTS: dict[str, type[Push] | type[PullRequest] | type[Closed] | type[Nothing]
 }
 _KINDS = {kind.value: kind for kind in PartKind}
 """An enumeration's own lookup costs several times as much, and a large plan reads tens of thousands of parts."""
-_FIELDS = tuple(one.name for one in fields(Component) if one.name not in ("inputs", "limits"))
+_FIELDS = tuple(one.name for one in fields(Component) if one.name not in ("inputs", "limits", "native"))
 _INPUTS: dict[str, type[RepositoryInput] | type[UriInput] | type[UpstreamInput]] = {
     "path": RepositoryInput,
     "uri": UriInput,
@@ -122,6 +125,7 @@ def pipeline_text(pipeline: Pipeline) -> str:
             "ignore": pipeline.ignore,
             "gates": pipeline.gates,
             "register": asdict(pipeline.register) if pipeline.register else None,
+            "native": asdict(pipeline.native) if pipeline.native else None,
         }
     )
 
@@ -136,6 +140,7 @@ def pipeline_of(text: str) -> Pipeline:
         ignore=tuple(value["ignore"]),
         gates=tuple(value["gates"]),
         register=Registration(**value["register"]) if value["register"] else None,
+        native=_native_of(value["native"]) if value.get("native") else None,
     )
 
 
@@ -144,6 +149,7 @@ def _component_value(component: Component) -> dict[str, Any]:
         **{name: getattr(component, name) for name in _FIELDS},
         "limits": asdict(component.limits),
         "inputs": [[name, _input_value(source)] for name, source in component.inputs],
+        "native": asdict(component.native) if component.native else None,
     }
 
 
@@ -158,6 +164,23 @@ def _component_of(value: dict[str, Any]) -> Component:
         metrics=value["metrics"],
         settings=tuple((name, item) for name, item in value["settings"]),
         limits=Limits(**value["limits"]),
+        native=_native_step_of(value["native"]) if value.get("native") else None,
+    )
+
+
+def _native_step_of(value: dict[str, Any]) -> NativeStep:
+    ships, always, notes, starts = (tuple(value.get(name, ())) for name in ("ships", "always", "notes", "starts"))
+    return NativeStep(value["kind"], ships, always, notes, starts, value.get("root"))
+
+
+def _native_of(value: dict[str, Any]) -> Native:
+    hints = ((step, {name: tuple(items) for name, items in hint.items()}) for step, hint in value["hints"])
+    return Native(
+        value["vendor"],
+        value["path"],
+        tuple((name, text) for name, text in value["arguments"]),
+        tuple((step, Hint(**hint)) for step, hint in hints),
+        value.get("taken_from", ""),
     )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    false,
     func,
     insert,
     or_,
@@ -43,7 +44,8 @@ from service.domain.execution import RERUN, Attempt, Execution, State, Status, S
 from service.domain.gates import Verdict
 from service.domain.names import shown
 from service.domain.plan import Decision
-from service.ports.store import AlreadyThere, ExecutionFilter, Lease, LeaseLost, Page
+from service.ports.queues import Lease, LeaseLost
+from service.ports.store import AlreadyThere, ExecutionFilter, Page
 
 _E, _S, _A, _O, _V = tables.executions, tables.steps, tables.attempts, tables.occupations, tables.verdicts
 _T = tables.standings
@@ -58,7 +60,7 @@ _FAILED = _WITH_KEYS.where(_S.c.state == State.FAILED.value).order_by(_S.c.execu
 _IN_FLIGHT = _WITH_KEYS.where(_S.c.state == State.RUNNING.value, _S.c.execution != bindparam("besides"))
 _ATTEMPTS = select(_A).where(among(_A.c.execution, "ids")).order_by(_A.c.number)
 _STEPS = select(_S).where(among(_S.c.execution, "ids")).order_by(_S.c.execution, _S.c.position)
-_NEWEST = [select(func.max(table.c.id)) for table in (_E, _T)]
+_NEWEST = select(*(select(func.max(table.c.id)).scalar_subquery() for table in (_E, _T)))
 _LIVE = select(_E.c.id, _E.c.pipeline).where(
     _E.c.repository == bindparam("repository"), _E.c.ref == bindparam("ref"), _E.c.ended_at.is_(None)
 )
@@ -149,7 +151,7 @@ class Executions:
         return None if row is None else self._loaded([row])[0]
 
     def newest(self) -> str:
-        return max(self._connection.scalar(query) or "" for query in _NEWEST)
+        return max(one or "" for one in self._connection.execute(_NEWEST).one())
 
     def last_success(self, repository: str, pipeline: str, ref: str, besides: str) -> Execution | None:
         query = select(_E).where(
@@ -240,6 +242,12 @@ class Executions:
         if not keys:
             return {}
         return {row.key: row.execution for row in self._connection.execute(_FAILED, {"keys": keys})}
+
+    def following(self, beginnings: Collection[str]) -> Sequence[str]:
+        begins = or_(false(), *(_A.c.handle.startswith(one, autoescape=True) for one in beginnings))
+        live = select(_E.c.id).where(_E.c.ended_at.is_(None))
+        query = select(_A.c.execution).where(_A.c.execution.in_(live), begins).distinct().order_by(_A.c.execution)
+        return list(self._connection.scalars(query))
 
     def counts(self) -> Mapping[str, int]:
         """How many executions have each status."""

@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from service.adapters.database import tables
 from service.adapters.database.documents import moment
 from service.domain.names import shown
-from service.ports.store import Job, Lease, LeaseLost, Queue
+from service.ports.queues import Job, Lease, LeaseLost, Queue
 
 MOST_ATTEMPTS = 8
 LONGEST_WAIT = 60.0

@@ -33,6 +33,7 @@ _WITH_STATIC_KEYS = (
     .where(among(_K.c.static_key, "wanted"))
     .order_by(_R.c.ended_at.desc(), _R.c.id.desc())
 )
+_MADE = select(_OUT.c.digest).distinct().join(_K, _K.c.result == _OUT.c.result).where(among(_K.c.static_key, "wanted"))
 _OF_RESULTS = {
     table.name: select(table).where(among(table.c.result, "ids")).order_by(table.c.result, table.c.name)
     for table in (_IN, _OUT, _M)
@@ -119,6 +120,9 @@ class Lineage:
 
     def with_static_keys(self, keys: Collection[str]) -> Sequence[Result]:
         return self._planning(_WITH_STATIC_KEYS, keys) if keys else []
+
+    def made(self, keys: Collection[str]) -> frozenset[str]:
+        return frozenset(self._connection.execute(_MADE, {"wanted": keys}).scalars()) if keys else frozenset()
 
     def baselines(
         self, repository: str, components: Mapping[str, Sequence[str]], refs: Sequence[str]

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -65,6 +66,9 @@ deliveries = Table(
     Index(None, "repository", "seq"),
 )
 
+_LIVE = "ended_at IS NULL"
+"""Few rows among many: what a push supersedes is found without looking at all that its ref ever ran."""
+
 executions = Table(
     "executions",
     metadata,
@@ -93,6 +97,7 @@ executions = Table(
     UniqueConstraint("repository", "pipeline", "commit", "ref", "trigger"),
     Index(None, "due_at"),
     Index(None, "repository", "ref", "id"),
+    Index("ix_executions_live", "repository", "ref", sqlite_where=text(_LIVE), postgresql_where=text(_LIVE)),
     Index(None, "commit"),
     Index(None, "ended_at", "id"),
     Index(None, "trigger"),

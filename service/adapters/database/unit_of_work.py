@@ -77,6 +77,11 @@ class Database:
                 connect_args={"connect_timeout": int(_PATIENCE_SECONDS)},
             )
         )
+        self._views = (
+            _sqlite(url, only_views=True)
+            if self._is_sqlite
+            else self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        )
         self._changed = threading.Condition()
         self._generation = 0
         self._listener: psycopg.Connection[tuple[object, ...]] | None = None
@@ -92,6 +97,12 @@ class Database:
                 connection.execute(text(f"NOTIFY {_CHANNEL}"))
         if work:
             self._look_again()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[UnitOfWork]:
+        """One moment's view: rows of several tables agree with each other, and nobody waits for anybody."""
+        with _usable(), self._views.begin() as connection:
+            yield UnitOfWork(connection)
 
     def wait(self, seconds: float) -> None:
         """Return when some job may have become due: a commit here, a notification from elsewhere, or its time."""
@@ -169,6 +180,7 @@ class Database:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+        self._views.dispose()
         self._engine.dispose()
 
     def _listen(self, seconds: float) -> None:
@@ -219,8 +231,9 @@ def _config() -> Config:
     return config
 
 
-def _sqlite(url: str) -> Engine:
-    """WAL, FULL sync, and every transaction IMMEDIATE: a deferred one that writes late fails instead of waiting."""
+def _sqlite(url: str, *, only_views: bool = False) -> Engine:
+    """WAL, FULL sync, and every transaction IMMEDIATE, as a deferred one that writes late fails instead of waiting;
+    deferred where nothing can be written."""
     engine = create_engine(
         url, pool_size=10, max_overflow=20, connect_args={"timeout": _PATIENCE_SECONDS, "check_same_thread": False}
     )
@@ -228,11 +241,11 @@ def _sqlite(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _connected(connection: object, _record: object) -> None:
         connection.isolation_level = None  # type: ignore[attr-defined]
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", *["query_only=ON"] * only_views):
             connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if only_views else "BEGIN IMMEDIATE")
 
     return engine

@@ -44,8 +44,8 @@ _STAYS = re.compile(r"returned error: 4(?!08|25|29)\d\d", re.IGNORECASE)
 _LONG = 1_800.0
 _ENDED = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """Signals from outside. Git crashing by itself is its answer to what it was asked, and would come again."""
-_MEMORY = 1024 * 1024 * 1024
-"""Bytes that a git which reads may take: ``diff-tree`` keeps its whole answer before it says any of it."""
+_MEMORY, _FETCH_MEMORY = 1024**3, 4 * 1024**3
+"""Bytes that a git which reads, or fetches, may take: ``diff-tree`` keeps its whole answer before it says any of it."""
 MOST = 64 * 1024 * 1024
 """Bytes of one answer unless the caller says otherwise: a list of about half a million files."""
 
@@ -103,7 +103,7 @@ class Git:
     ) -> bytes:
         """Stdout of a successful run. ``act`` names what is being done, for the error: ``Retry`` for what may pass
         (network, locks, time), ``Refused`` for the rest. ``holding`` are descriptors, of locks, that git keeps open; one
-        without any only reads, and gets by with bounded memory."""
+        without any only reads, and gets by with less memory."""
         process = subprocess.Popen(
             ["git", *arguments],
             stdin=subprocess.PIPE,
@@ -113,8 +113,7 @@ class Git:
             start_new_session=True,
             pass_fds=holding,
         )
-        if not holding:
-            bound(process)
+        bound(process, _FETCH_MEMORY if holding else _MEMORY)
         try:
             output, errors = talk(process, stdin, _LONG if long else self.patience, most)
         except TooSlow:
@@ -141,7 +140,8 @@ class Git:
         return text.replace(password or user, "***") if self.credential else text
 
 
-def bound(process: subprocess.Popen[bytes]) -> None:
-    """Limit a git's memory. From here rather than between fork and exec, where threads make Python unsafe."""
+def bound(process: subprocess.Popen[bytes], most: int = _MEMORY) -> None:
+    """Limit the memory of a git, and of each that it starts: a file of a few kilobytes may say that it unpacks to as many
+    gigabytes. From here rather than between fork and exec, where threads make Python unsafe."""
     with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(process.pid, resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, (most, most))

@@ -26,7 +26,7 @@ from service.domain.errors import InvalidManifest, Mistake
 from service.domain.fact_codec import from_json
 from service.domain.facts import Doubt, Fact, Kind, PythonFacts, Request, TextFacts, ValuesFacts
 from service.domain.pipeline import Manifest
-from service.ports.reader import Budget
+from service.ports.reader import Budget, Unreadable
 
 WALL_SECONDS = 60.0
 """Far above the process's own limit of CPU seconds: that one gives the same answer on a busy machine as on an idle one."""
@@ -72,17 +72,29 @@ class IsolatedReader:
 
     def manifest(self, content: bytes, backends: Collection[str]) -> Manifest:
         try:
-            if len(content) > BLOB_LIMIT:
-                raise _Exceeded(f"is larger than {BLOB_LIMIT} bytes")
-            found, _ = self._ask({"kind": "document", "content": _text(content)})
+            found = self._document(content)
         except _Exceeded as error:
             raise InvalidManifest([Mistake("", str(error))]) from error
         if "error" in found:
             raise InvalidManifest([Mistake("", found["error"])])
         return read_manifest(found["value"], found["odd"], backends)
 
+    def document(self, content: bytes) -> object:
+        try:
+            found = self._document(content)
+        except _Exceeded as error:
+            raise Unreadable(str(error)) from error
+        if "error" in found or found["odd"]:
+            raise Unreadable(str(found.get("error") or found["odd"][0]))
+        return found["value"]
+
     def globs(self, patterns: Sequence[str]) -> Callable[[str], bool]:
         return compile_globs(patterns)
+
+    def _document(self, content: bytes) -> dict[str, Any]:
+        if len(content) > BLOB_LIMIT:
+            raise _Exceeded(f"is larger than {BLOB_LIMIT} bytes")
+        return self._ask({"kind": "document", "content": _text(content)})[0]
 
     def _together(
         self, blobs: Sequence[tuple[Request, bytes | None]], budget: Budget

@@ -7,8 +7,11 @@ that one mistake neither hides the others nor causes more.
 from __future__ import annotations
 
 import difflib
+import json
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,9 +23,11 @@ from service.domain.errors import InvalidManifest, Mistake
 from service.domain.gates import parse_gate
 from service.domain.pipeline import (
     Component,
+    Hint,
     Input,
     Limits,
     Manifest,
+    Native,
     Pipeline,
     Registration,
     RepositoryInput,
@@ -36,6 +41,23 @@ _URI = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|azureml:)", re.IGNORECASE)
 _DOTTED = re.compile(r"^([A-Za-z][\w-]*)\.([A-Za-z][\w-]*)$")
 _TIMEOUT = re.compile(r"^(\d+(?:\.\d+)?)\s*([smhd]?)$")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class _Definition:
+    """What ``uses`` may name of one vendor, and where it runs, in words."""
+
+    form: re.Pattern[str]
+    words: str
+    backend: str
+
+
+_WHAT = {
+    "sagemaker": _Definition(re.compile(r".+\.py"), "Python file", "a SageMaker backend"),
+    "azureml": _Definition(
+        re.compile(r"[^:]+\.ya?ml|[^:]+\.py:[A-Za-z_]\w*"), "pipeline.yml or module.py:function", "an Azure ML backend"
+    ),
+}
 _STAND_INS: dict[str | int, object] = {
     "version": 1,
     "run": "script.py",
@@ -48,6 +70,7 @@ _MODELS: dict[str, type] = {
     "components": schema.Component,
     "register": schema.Register,
 }
+_NATIVE_MODELS: dict[str, type] = {"pipelines": schema.NativePipeline, "components": schema.Hint}
 
 
 def read_manifest(value: object, odd: Sequence[str], backends: Collection[str]) -> Manifest:
@@ -59,7 +82,12 @@ def read_manifest(value: object, odd: Sequence[str], backends: Collection[str]) 
     if document is None:
         raise InvalidManifest(mistakes)
     reading = _Meaning(backends, mistakes, _declared(value))
-    pipelines = tuple(reading.pipeline(name, pipeline, document) for name, pipeline in document.pipelines.items())
+    pipelines = tuple(
+        reading.native(name, one, document)
+        if isinstance(one, schema.NativePipeline)
+        else reading.pipeline(name, one, document)
+        for name, one in document.pipelines.items()
+    )
     if mistakes:
         raise InvalidManifest(sorted(dict.fromkeys(mistakes), key=lambda mistake: mistake.where))
     return Manifest(Triggers(tuple(document.triggers.push), tuple(document.triggers.pull_request)), pipelines)
@@ -110,7 +138,7 @@ def _needed(place: Sequence[str | int]) -> bool:
 def _words(error: Any, place: Sequence[str | int]) -> str:
     match error["type"]:
         case "extra_forbidden":
-            return _unknown_key(str(place[-1]), place)
+            return _unknown_key(str(place[-1]), place, native=schema.NATIVE in error["loc"])
         case "missing":
             return "is missing"
         case "string_pattern_mismatch" if place and place[-1] == "[key]":
@@ -125,16 +153,19 @@ def _words(error: Any, place: Sequence[str | int]) -> str:
             return str(error["msg"]).removeprefix("Value error, ")
 
 
-def _unknown_key(key: str, place: Sequence[str | int]) -> str:
+def _unknown_key(key: str, place: Sequence[str | int], *, native: bool) -> str:
     if key in ("on", "True", "true") and len(place) == 1:
         return "unknown key; triggers are declared under `triggers:`"
-    if key == "uses":
-        return "native definitions are not supported by this version; declare `components:`"
+    if native and key == "run":
+        return "unknown key; what a step runs is said by the definition that `uses` names"
+    if native and key == "register":
+        return "unknown key; a native definition registers its models itself"
     if len(place) == 1:
         model = _MODELS[""]
     else:
-        inside = _MODELS.get(str(place[-2]), _MODELS[""])
-        model = _MODELS.get(str(place[-3]), inside) if len(place) > 2 else inside
+        models = {**_MODELS, **_NATIVE_MODELS} if native else _MODELS
+        inside = models.get(str(place[-2]), models[""])
+        model = models.get(str(place[-3]), inside) if len(place) > 2 else inside
     names = [field.alias or name for name, field in model.model_fields.items()]  # type: ignore[attr-defined]
     return f"unknown key{_nearest(key, names)}"
 
@@ -225,6 +256,44 @@ class _Meaning:
             ignore=tuple(map(_plain, document.ignore)),
             gates=self._gates(f"{at}.gates", raw.gates),
             register=self._registration(f"{at}.register", name, raw),
+        )
+
+    def native(self, name: str, raw: schema.NativePipeline, document: schema.Document) -> Pipeline:
+        """A pipeline whose components its own definition will say."""
+        at = f"pipelines.{name}"
+        vendor, _, path = raw.uses.partition(":")
+        what = _WHAT[vendor]
+        if not what.form.fullmatch(path) or ".." in path.split("/") or not path.isprintable():
+            self._wrong(f"{at}.uses", f"{path!r} is no {what.words} inside the repository")
+        clouds = [one for one in self._backends if one != "local"]
+        if raw.backend in ("", "local"):
+            self._wrong(
+                f"{at}.backend",
+                f"a native definition runs on {what.backend}; "
+                f"{'there is ' + ', '.join(clouds) if clouds else 'the server declares none (REFIT_BACKENDS)'}",
+            )
+        elif raw.backend not in self._backends:
+            self._wrong(f"{at}.backend", f"unknown backend {raw.backend!r}{_nearest(raw.backend, clouds)}")
+        for step, hint in raw.components.items():
+            self._globs(f"{at}.components.{step}.paths", hint.paths)
+        self._globs("ignore", document.ignore)
+        environment = document.environment if isinstance(document.environment, list) else [document.environment]
+        return Pipeline(
+            name=name,
+            backend=raw.backend,
+            components=(),
+            environment=tuple(environment),
+            ignore=tuple(map(_plain, document.ignore)),
+            gates=self._gates(f"{at}.gates", raw.gates),
+            native=Native(
+                vendor,
+                posixpath.normpath(path),
+                tuple(sorted((key, json.dumps(value, sort_keys=True)) for key, value in raw.with_.items())),
+                tuple(
+                    (step, Hint(tuple(one.params), tuple(map(_plain, one.paths)), tuple(one.constant_inputs)))
+                    for step, one in sorted(raw.components.items())
+                ),
+            ),
         )
 
     def _component(

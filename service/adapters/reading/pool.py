@@ -58,6 +58,10 @@ class ReaderPool:
         with self._turn() as reader:
             return reader.manifest(content, backends)
 
+    def document(self, content: bytes) -> object:
+        with self._turn() as reader:
+            return reader.document(content)
+
     def globs(self, patterns: Sequence[str]) -> Callable[[str], bool]:
         return self._readers[0].globs(patterns)
 

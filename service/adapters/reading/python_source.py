@@ -25,7 +25,8 @@ from service.domain.facts import Doubt, Import, PythonFacts
 # Bounded, so that a line of a million # costs no more than its length.
 _MAGIC = re.compile(r"#\s{0,9}(?:type|cython|distutils):")
 _ENCODING = re.compile(r"[ \t\f]{0,99}#.{0,99}?coding[:=]")
-_SCRIPT_BLOCK = re.compile(r"^# /// script\s*$.*?^# ///\s*$", re.MULTILINE | re.DOTALL)
+_SCRIPT_BEGINS = re.compile(r"^# /// script\s*$", re.MULTILINE)
+_SCRIPT_ENDS = re.compile(r"^# ///\s*$", re.MULTILINE)
 
 
 def read_python(source: bytes) -> PythonFacts:
@@ -67,13 +68,20 @@ def _magic_comments(source: bytes) -> Iterator[str]:
     encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
     text = source.decode(encoding, "replace")
     yield from _first_comments(text)
-    for block in _SCRIPT_BLOCK.finditer(text):
-        yield block.group()
+    yield from _script_blocks(text)
     if not _MAGIC.search(text):
         return  # tokenizing costs more than parsing, and most files have nothing to find
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT and _MAGIC.match(token.string):
             yield " ".join(token.string.split())
+
+
+def _script_blocks(text: str) -> Iterator[str]:
+    """PEP 723. Two expressions: as one, each beginning without an end would be followed to the end of the text."""
+    at = 0
+    while (begins := _SCRIPT_BEGINS.search(text, at)) and (ends := _SCRIPT_ENDS.search(text, begins.end())):
+        at = ends.end()
+        yield text[begins.start() : at]
 
 
 def _first_comments(text: str) -> Iterator[str]:
@@ -97,10 +105,9 @@ def _read_newer(source: bytes, why: str) -> PythonFacts:
         digest = f"bytes {hashlib.sha256(source).hexdigest()}"
     else:
         text = source.decode("utf-8", "replace")
-        blocks = [block.group() for block in _SCRIPT_BLOCK.finditer(text)]
         obeyed = [" ".join(token.split()) for token in tokens if _MAGIC.match(token)]
         code = [token for token in tokens if not token.startswith("#")]
-        digest = f"newer {_hash(*_first_comments(text), *blocks, *obeyed, '', *code)}"
+        digest = f"newer {_hash(*_first_comments(text), *_script_blocks(text), *obeyed, '', *code)}"
     return PythonFacts(
         kept=digest,
         blanked=digest,

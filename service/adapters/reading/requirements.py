@@ -13,10 +13,12 @@ from collections.abc import Iterator
 
 from service.domain.facts import Doubt, TextFacts
 
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*")  # looks back: blanks before it, searched forwards, cost their square
 _COOKIE = re.compile(rb"coding[:=]\s*([-\w.]+)")
 _OTHER_FORMAT = re.compile(r"""[\[{}"']|- |[\w-]+:(?:\s|$)|[\w-]+ = """)
 """How lines of TOML, JSON and YAML locks start, and no line that pip reads does."""
+_SLOW_CODEC = "punycode"
+"""It takes the square of what it decodes, and nobody writes requirements in it."""
 _BOMS = (
     *((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
     *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
@@ -25,6 +27,8 @@ _INCLUDED = {"-r": "--requirement", "-c": "--constraint"}
 _INSTALLED = {"-e": "--editable"}
 _SEARCHED = {"-f": "--find-links"}
 _OPTIONS = {**_INCLUDED, **_INSTALLED, **_SEARCHED}
+_LONGEST = 100_000
+"""Characters of a line whose options are split as a shell does it, which takes the square of the longest word."""
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
 _FILE = "file:"
 
@@ -38,7 +42,7 @@ def read_requirements(content: bytes) -> TextFacts:
     includes: list[str] = []
     installed: list[str] = []
     for line in lines:
-        for option, value in _words(line):
+        for option, value in _words(line[:_LONGEST]):
             place = _place(option, value)
             if place is None:
                 continue
@@ -50,6 +54,8 @@ def read_requirements(content: bytes) -> TextFacts:
                 installed.append(place)
     digest = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
     doubts = [Doubt(f"installs {path} from the repository", 0, "all") for path in installed]
+    if any(len(line) > _LONGEST for line in lines):
+        doubts.append(Doubt("has a line too long to tell which files it names", 0, "all"))
     return TextFacts(digest, tuple(dict.fromkeys(includes)), tuple(dict.fromkeys(doubts)))
 
 
@@ -61,7 +67,9 @@ def _decoded(content: bytes) -> str:
         found = _COOKIE.search(line) if line.startswith(b"#") else None
         if found:
             try:
-                return content.decode(found.group(1).decode("ascii"), "surrogateescape")
+                codec = codecs.lookup(found.group(1).decode("ascii")).name
+                if codec != _SLOW_CODEC:
+                    return content.decode(codec, "surrogateescape")
             except (LookupError, UnicodeError, ValueError):
                 break
     return content.decode("utf-8", "surrogateescape")
@@ -73,19 +81,21 @@ def _endian(mark: bytes, encoding: str) -> str:
 
 def _lines(text: str) -> Iterator[str]:
     """Logical lines: a backslash joins the next line, but not after a comment."""
-    waiting = ""
+    waiting: list[str] = []
     for line in text.splitlines():
-        comment = _COMMENT.match(line) is not None
-        if line.endswith("\\") and not comment:
-            waiting += f" {line[:-1]}" if waiting else line[:-1]
-            continue
-        joined = f"{waiting} {line}" if waiting else line
-        waiting = ""
-        plain = " ".join(_COMMENT.sub("", joined).split())
-        if plain:
-            yield plain
-    if waiting.strip():
-        yield " ".join(_COMMENT.sub("", waiting).split())
+        goes_on = line.endswith("\\") and not line.lstrip().startswith("#")
+        waiting.append(line[:-1] if goes_on else line)
+        if not goes_on:
+            yield from _plain(waiting)
+            waiting = []
+    yield from _plain(waiting)
+
+
+def _plain(parts: list[str]) -> Iterator[str]:
+    """The parts of a logical line as one, without its comment; none if nothing is left."""
+    plain = " ".join(_COMMENT.sub("", " ".join(parts)).split())
+    if plain:
+        yield plain
 
 
 def _words(line: str) -> Iterator[tuple[str, str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+StepName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 def _inside(path: str) -> str:
@@ -69,6 +70,47 @@ class Pipeline(_Strict):
     register_: Register | None = Field(None, alias="register")
 
 
+class Hint(_Strict):
+    """What a native definition cannot say of one of its steps."""
+
+    params: list[str] = Field(default_factory=list, description="Keys of params.yaml (or file.yaml:key) that it reads.")
+    paths: list[str] = Field(default_factory=list, description="Extra files that count, as gitignore-style globs.")
+    constant_inputs: list[str] = Field(
+        default_factory=list, description="Inputs outside git whose content is the same as long as their URI is."
+    )
+
+
+class NativePipeline(_Strict):
+    """A pipeline that the repository declares in the vendor's own terms."""
+
+    uses: str = Field(
+        pattern=r"^(sagemaker|azureml):[^/]",
+        max_length=1024,
+        description="`sagemaker:` and the file that has get_pipeline(); `azureml:` and a pipeline.yml, or module.py:function.",
+    )
+    backend: str = Field("", description="A backend of that vendor that the server defines.")
+    with_: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        alias="with",
+        description="Arguments of get_pipeline() besides region, role and bucket; inputs of an Azure ML pipeline.",
+    )
+    components: dict[StepName, Hint] = Field(default_factory=dict, description="Hints, by the definition's step names.")
+    gates: list[str] = Field(default_factory=list, description="`rmse < 560`, `rmse <= baseline * 1.01`")
+
+
+NATIVE = "native pipeline"
+
+
+def _form(value: Any) -> str:
+    native = "uses" in value if isinstance(value, dict) else isinstance(value, NativePipeline)
+    return NATIVE if native else "declared pipeline"
+
+
+EitherPipeline = Annotated[
+    Annotated[Pipeline, Tag("declared pipeline")] | Annotated[NativePipeline, Tag(NATIVE)], Discriminator(_form)
+]
+
+
 class Document(_Strict):
     """refit.yaml: which pipelines a repository has and what starts them."""
 
@@ -78,7 +120,7 @@ class Document(_Strict):
     environment: RelativePath | list[RelativePath] = Field(
         default_factory=list, description="Files that define the environment."
     )
-    pipelines: dict[Name, Pipeline] = Field(min_length=1)
+    pipelines: dict[Name, EitherPipeline] = Field(min_length=1)
 
 
 def json_schema() -> dict[str, JsonValue]:

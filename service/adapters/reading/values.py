@@ -16,6 +16,9 @@ import yaml
 from service.domain.facts import Doubt, Leaf, ValuesFacts
 
 _MOST_NODES, _DEEPEST, _MOST_ALIASES = 50_000, 100, 2_000
+_MOST_TOML_STEPS = 20_000_000
+"""About a second of tomllib's."""
+_TOML_KEY_ENDS = re.compile(rb"[=,\n]")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
 _CONTAINERS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
@@ -47,7 +50,14 @@ def read_json(content: bytes) -> ValuesFacts:
 
 def read_toml(content: bytes) -> ValuesFacts:
     """Leaves of a TOML document."""
-    return _plain(lambda: tomllib.loads(content.decode("utf-8")))
+    return _plain(lambda: tomllib.loads(_shallow(content).decode("utf-8")))
+
+
+def _shallow(content: bytes) -> bytes:
+    """TOML that can be parsed in reasonable time: ``tomllib`` takes the square of a dotted key's parts."""
+    if sum(one.count(b".") ** 2 for one in _TOML_KEY_ENDS.split(content)) > _MOST_TOML_STEPS:
+        raise Unreadable("has keys of too many parts")
+    return content
 
 
 def compose(content: bytes, most_nodes: int = _MOST_NODES) -> yaml.Node | None:

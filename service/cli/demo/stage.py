@@ -44,7 +44,7 @@ class Stage:
         if backend != LOCAL and "REFIT_BACKENDS" not in self._extra:
             raise Refused(
                 f"starting the demo on {backend}: REFIT_BACKENDS names no file that declares it; "
-                "`python3 run.py demo --backend sagemaker` brings an emulator with it"
+                "`python3 run.py demo --backend sagemaker` or `azureml` brings an emulator with it"
             )
         self._source = source
         self._temporary = folder is None

@@ -43,7 +43,7 @@ class CommitShape(BaseModel):
 )
 def get_commit(request: Request, caller: Reads, sha: Sha) -> Any:
     """Its executions, the results it made, and the earlier results that it was satisfied by."""
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         executions = work.executions.page(ExecutionFilter(commit=sha), limit=MOST).items
         results = work.lineage.page(ResultFilter(commit=sha), limit=MOST).items
         promotions = work.lineage.promotions(commit=sha)[-MOST:]

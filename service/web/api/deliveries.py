@@ -45,7 +45,7 @@ def list_deliveries(
 )
 def get_delivery(request: Request, caller: Reads, guid: Guid) -> Any:
     """What became of it, in a sentence."""
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         found = work.deliveries.get(guid)
     if found is None:
         raise Problem(404, "There is no such delivery.")

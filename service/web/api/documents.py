@@ -18,7 +18,8 @@ from service.domain.report import saved
 from service.domain.step_key import Parts
 from service.domain.tokens import Token
 from service.ports.backend import LogLine
-from service.ports.store import Job, StoredDelivery
+from service.ports.queues import Job
+from service.ports.store import StoredDelivery
 
 
 def execution_document(one: Execution) -> dict[str, Any]:

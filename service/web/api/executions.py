@@ -130,7 +130,7 @@ def rerun(request: Request, response: Response, caller: Runs, id: Id, body: Anno
 
 def found(request: Request, id: str) -> Execution:
     """The execution, or 404."""
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         execution = work.executions.get(id)
     if execution is None:
         raise Problem(404, "There is no such execution.")

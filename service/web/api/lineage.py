@@ -74,7 +74,7 @@ def get_lineage(
     if sum(bool(one) for one in (commit, result, digest, model)) != 1 or (metric and not result):
         raise Problem(422, "Ask for exactly one of commit, result, digest and model; a metric needs its result.")
     direction = direction or (Direction.UPSTREAM if model or metric else Direction.BOTH)
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         subject = _subject(work, commit, result, digest, model, metric)
         if not subject.is_known:
             raise Problem(404, "Nothing is known of it.")

@@ -92,7 +92,7 @@ def _followed(
     streams: Streams = request.app.state.streams
 
     def read() -> Execution | None:
-        with services.store.begin() as work:
+        with services.store.read() as work:
             return work.executions.get(id)
 
     def look(known: int, line: int) -> Look:
@@ -116,7 +116,7 @@ def attempt_of(
 ) -> tuple[Execution, Attempt | None]:
     """The attempt that is meant, and its execution: what a reused step shows is the run that made its result."""
     if step.state is State.REUSED and step.result is not None and not step.attempts:
-        with services.store.begin() as work:
+        with services.store.read() as work:
             maker = work.executions.get(step.result.execution)
         if maker is not None:
             made = [one for run in maker.steps for one in run.attempts if one.token == step.result.id]

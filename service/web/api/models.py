@@ -33,7 +33,7 @@ class Word(BaseModel):
 @router.get("/models", response_model=PageOf[ModelShape], operation_id="listModels", summary="List model versions")
 def list_models(request: Request, caller: Reads, name: Text = "") -> Any:
     """Each model's versions, newest first, all in one page."""
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         return whole(model_documents(work.models.all(name)))
 
 
@@ -93,7 +93,7 @@ def _settled(request: Request, caller: Caller, name: str, version: int, act: Act
 
 
 def _versions(request: Request, name: str, version: int) -> list[ModelVersion]:
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         found = list(work.models.all(name))
     if version not in [one.version for one in found]:
         raise Problem(404, f"There is no version {version} of {name!r}.")

@@ -20,7 +20,7 @@ def answer(
 ) -> dict[str, Any]:
     """The page's document; ``Link: rel="next"`` beside ``next_cursor``."""
     try:
-        with services_of(request).store.begin() as work:
+        with services_of(request).store.read() as work:
             page = ask(work)
     except Refused as error:
         raise Problem(400, error.reason) from error

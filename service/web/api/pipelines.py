@@ -22,7 +22,7 @@ router = APIRouter(tags=["pipelines"])
 @router.get("/pipelines", response_model=PageOf[PipelineShape], operation_id="listPipelines", summary="List pipelines")
 def list_pipelines(request: Request, caller: Reads, repository: Text = "") -> Any:
     """Every pipeline that was ever planned, with its newest execution, all in one page."""
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         newest = [one for one in work.executions.latest() if repository in ("", one.repository)]
     return whole(
         [
@@ -43,7 +43,7 @@ def list_pipelines(request: Request, caller: Reads, repository: Text = "") -> An
 )
 def list_components(request: Request, caller: Reads, repository: Text = "", pipeline: Text = "") -> Any:
     """The components that each pipeline's newest execution declares, all in one page."""
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         counted = {(r, p, c): (ran, reused, mean) for r, p, c, ran, reused, mean in work.lineage.components()}
         return whole(
             [

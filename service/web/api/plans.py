@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -10,10 +11,14 @@ from pydantic import BaseModel, Field, StringConstraints
 from service.domain.errors import Refused
 from service.domain.plan_document import document
 from service.flow.schedule import Request as Wanted
+from service.ports.git_host import Repository
 from service.web.api.parameters import Text
 from service.web.api.shapes import Reason
 from service.web.auth import Reads, services_of
 from service.web.problems import Problem, documented
+
+_MOST_BRANCHES = 200
+"""Branches that are searched for a commit that is the tip of none."""
 
 router = APIRouter(tags=["plans"])
 Revision = Annotated[Text, StringConstraints(min_length=1, max_length=300)]
@@ -74,7 +79,7 @@ def create_plan(request: Request, caller: Reads, body: PlanRequest) -> Any:
     scheduler = services_of(request).scheduler
     try:
         repository = scheduler.hosts.repository(body.repository)
-        repository.fetch()
+        refs = repository.fetch()
         commit = repository.commit(repository.resolve(body.head))
         base = repository.resolve(body.base) if body.base else next(iter(commit.parents), None)
     except Refused as error:
@@ -86,7 +91,14 @@ def create_plan(request: Request, caller: Reads, body: PlanRequest) -> Any:
         trigger="",
         author=caller.name,
         base=base,
+        may_compile=all(_is_on_a_branch(repository, refs, sha) for sha in (commit.sha, base) if sha),
     )
     prepared = scheduler.prepare(wanted)
-    with scheduler.store.begin() as work:
-        return document(scheduler.plans(work, wanted, prepared))
+    return document(scheduler.plans(wanted, prepared))
+
+
+def _is_on_a_branch(repository: Repository, refs: Mapping[str, str], sha: str) -> bool:
+    """Whether somebody with the right to push put it there: the objects of a fork's pull request can be read as well, and
+    whoever may look at plans must not be able to have its code run."""
+    tips = dict.fromkeys(tip for ref, tip in refs.items() if ref.startswith("refs/heads/"))
+    return sha in tips or any(repository.merge_base(sha, tip) == sha for tip in list(tips)[:_MOST_BRANCHES])

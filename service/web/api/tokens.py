@@ -40,7 +40,7 @@ class NewToken(TokenShape):
 @router.get("/tokens", response_model=PageOf[TokenShape], operation_id="listTokens", summary="List tokens")
 def list_tokens(request: Request, caller: Administers) -> Any:
     """Oldest first, revoked ones included, all in one page."""
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         return whole([token_document(one) for one in work.tokens.list()])
 
 

@@ -29,7 +29,7 @@ def lineage(
     """Asked about nothing, it offers the registered models."""
     subject = commit or result or digest or model
     graph = get_lineage(request, caller, commit, result, digest, model, metric, direction) if subject else None
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         models = model_documents(work.models.all())
     labels = {node["id"]: node for node in graph["nodes"]} if graph else {}
     return page(

@@ -16,6 +16,6 @@ router = APIRouter()
 @router.get("/models", response_class=HTMLResponse)
 def models(request: Request, caller: Reads, name: Text = "") -> HTMLResponse:
     """Newest version first; the one in use is marked."""
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         versions = model_documents(work.models.all(name))
     return page(request, "models.html", versions=versions, only=name)

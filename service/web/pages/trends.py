@@ -20,7 +20,7 @@ def trends(
     request: Request, caller: Reads, repository: Text = "", pipeline: Text = "", branch: Text = ""
 ) -> HTMLResponse:
     """One chart for each metric of a pipeline: a line for one branch, dots for the others."""
-    with services_of(request).store.begin() as work:
+    with services_of(request).store.read() as work:
         known = work.lineage.metrics()
         pipelines = sorted({(one[0], one[1]) for one in known})
         chosen = next((one for one in pipelines if one == (repository, pipeline)), pipelines[0] if pipelines else None)

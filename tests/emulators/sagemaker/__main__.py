@@ -27,11 +27,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, required=True, help="where jobs run")
     parser.add_argument("--python", required=True, help="the interpreter that every image has")
+    parser.add_argument(
+        "--still", action="store_true", help="processing jobs run nothing and last until they are stopped"
+    )
+    parser.add_argument("--queue", default="", help="name of the queue that events go to, in the emulator's own SQS")
     given = parser.parse_args()
     # Commands may ask moto what only its own account has; nothing here leaves loopback.
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "emulator")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "emulator")
-    cloud = Cloud("", given.python, given.folder)
+    cloud = Cloud("", given.python, given.folder, still=given.still, queue=given.queue)
     packages = Packages(Refusal)
     engine = Engine(cloud, packages.register)
     door = Door((Operations(cloud, engine), packages), DomainDispatcherApplication(create_backend_app))

@@ -12,7 +12,7 @@ MOST_BYTES = 1024 * 1024
 TYPES = frozenset({"Processing", "Training", "Condition", "Fail", "RegisterModel", "Model"})
 _STEP_NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
 _GET = re.compile(r"Steps\.([A-Za-z0-9\-_]+)\.(.+)")
-_PART = re.compile(r"([A-Za-z0-9]+)|\['([^']*)'\]|\[(\d+)\]|\.")
+_PART = re.compile(r"([A-Za-z0-9_-]+)|\['([^']*)'\]|\[(\d+)\]|\.")
 _PARAMETERS: dict[str, tuple[type, ...]] = {
     "String": (str,),
     "Integer": (int,),

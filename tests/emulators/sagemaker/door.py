@@ -3,11 +3,13 @@ demand and a journal of calls; refuses to know what a request means."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
+import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import botocore.session
@@ -15,6 +17,7 @@ from botocore.model import Shape
 from botocore.validate import ParamValidator
 
 from tests.emulators.sagemaker.definition import Invalid
+from tests.emulators.sagemaker.engine import CALLER
 from tests.emulators.sagemaker.operations import Refusal
 
 _MODEL = botocore.session.get_session().get_service_model("sagemaker")
@@ -49,6 +52,7 @@ class Door:
         if not environ.get("HTTP_X_AMZ_TARGET", "").startswith("SageMaker.") or act is None:
             return self._behind(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        CALLER.set(environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition("/")[0] or "nobody")
         try:
             answer = self._answered(operation, act, json.loads(body or b"{}"))
         except Refusal as refusal:
@@ -71,6 +75,8 @@ class Door:
             .generate_report()
         ):
             raise Refusal("ValidationException", wrong)
+        if misspelt := next(_misspelt(request, model.input_shape, ""), ""):
+            raise Refusal("ValidationException", misspelt)
         answer = act(request)
         if model.output_shape is not None:
             wrong = ParamValidator().validate(answer, model.output_shape).generate_report()
@@ -103,6 +109,35 @@ def _send(start_response: StartResponse, status: int, body: Any) -> Iterable[byt
     start_response(f"{status} {'OK' if status == 200 else 'Error'}",
                    [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(text)))])  # fmt: skip
     return [text]
+
+
+def _misspelt(value: Any, shape: Shape, place: str) -> Iterator[str]:
+    """What AWS checks and botocore does not: the most of anything, the pattern of a name, the words of an enumeration."""
+    most = shape.metadata.get("max")
+    size = (
+        value
+        if shape.type_name in ("integer", "long", "float", "double")
+        else len(value)
+        if hasattr(value, "__len__")
+        else 0
+    )
+    if most is not None and size > most:
+        yield f"Value at '{place[1:]}' failed to satisfy constraint: Member must be at most {most}"
+    if shape.type_name == "structure" and isinstance(value, dict):
+        members = shape.members  # type: ignore[attr-defined]
+        for name, one in value.items():
+            if name in members:
+                yield from _misspelt(one, members[name], f"{place}.{name}")
+    elif shape.type_name == "list" and isinstance(value, list):
+        for one in value:
+            yield from _misspelt(one, shape.member, place)  # type: ignore[attr-defined]
+    elif shape.type_name == "string" and isinstance(value, str):
+        pattern, words = shape.metadata.get("pattern", ""), getattr(shape, "enum", [])
+        if words and value not in words:
+            yield f"Value '{value}' at '{place[1:]}' failed to satisfy constraint: Member must satisfy enum value set: {words}"
+        with contextlib.suppress(re.error):  # a few patterns are not Python's
+            if pattern and not re.fullmatch(pattern, value):
+                yield f"Value '{value}' at '{place[1:]}' failed to satisfy constraint: {pattern}"
 
 
 def _with_times(value: Any, shape: Shape) -> Any:

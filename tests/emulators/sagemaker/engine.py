@@ -7,6 +7,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,8 @@ from tests.emulators.sagemaker.definition import Definition, Invalid, Scope
 from tests.emulators.sagemaker.jobs import Cloud, Job, JobFailed, JobStopped
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
+CALLER: ContextVar[str] = ContextVar("caller", default="pipeline")
+"""The access key of whoever calls: it stands for a user of this name."""
 ENDED = ("Succeeded", "Failed", "Stopped")
 
 
@@ -79,6 +82,16 @@ class Engine:
         self._cache: dict[str, tuple[str, StepState]] = {}
         self.described: dict[str, dict[str, Any]] = {}
 
+    def _emit(self, kind: str, run: Run, **detail: str) -> None:
+        """As a rule of EventBridge hands an event on to a queue: at least once."""
+        if not self._cloud.queue:
+            return
+        event = {"source": "aws.sagemaker", "detail-type": f"SageMaker Model Building Pipeline Execution {kind} Change",
+                 "detail": {"pipelineArn": arn("pipeline", run.pipeline), "pipelineExecutionArn": run.arn, **detail}}  # fmt: skip
+        sqs = self._cloud.client("sqs")
+        queue = sqs.get_queue_url(QueueName=self._cloud.queue)["QueueUrl"]
+        sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(event))
+
     def start(self, run: Run) -> None:
         threading.Thread(target=self._drive, args=(run,), daemon=True, name=run.id).start()
 
@@ -120,6 +133,7 @@ class Engine:
             run.failure = "Step failure: One or multiple steps failed." if failed else ""
             run.status = "Stopped" if run.status == "Stopping" else "Failed" if failed else "Succeeded"
             run.changed = now()
+        self._emit("Status", run, currentPipelineExecutionStatus=run.status)
 
     def _ready(self, run: Run) -> list[str]:
         if any(state.status == "Failed" for state in run.steps.values()):
@@ -156,6 +170,7 @@ class Engine:
         with self._lock:
             state.status, state.failure, state.ended, run.changed = ending, failure[:1024], now(), now()
             self._jobs.pop((run.arn, name), None)
+        self._emit("Step Status", run, stepName=name, currentStepStatus=ending)
 
     def _carry_out(self, run: Run, state: StepState, step: Mapping[str, Any], arguments: dict[str, Any]) -> None:
         key = self._cache_key(run, step, arguments)

@@ -35,11 +35,14 @@ class JobStopped(Exception):
 
 @dataclass
 class Cloud:
-    """What jobs reach of AWS, and which interpreter stands for ``python3`` in every image."""
+    """What jobs reach of AWS, and which interpreter stands for ``python3`` in every image. Jobs of a ``still`` cloud run
+    nothing and last until they are stopped: a thousand of them are to be looked at. Events go to the ``queue``, if any."""
 
     endpoint: str
     python: str
     folder: Path
+    still: bool = False
+    queue: str = ""
     _clients: threading.local = field(default_factory=threading.local)
 
     def client(self, name: str) -> Any:
@@ -104,6 +107,9 @@ class Job:
 
     def process(self) -> None:
         """Download, run, upload. Raises ``JobFailed`` or ``JobStopped``."""
+        if self.cloud.still:
+            self._stopped.wait()
+            raise JobStopped
         specification = self.arguments["AppSpecification"]
         for one in self.arguments.get("ProcessingInputs", []):
             if "S3Input" in one:

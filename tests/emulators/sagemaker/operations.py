@@ -202,7 +202,22 @@ class Operations:
                     {"CacheHitResult": {"SourcePipelineExecutionArn": state.cached_from}} if state.cached_from else {}
                 )
                 rows.append(row)
+            rows += self._reused(run)
         return _page(request, rows, "PipelineExecutionSteps", "StartTime")
+
+    def _reused(self, run: Run) -> list[dict[str, Any]]:
+        """What a selective execution has of its source: the steps that its own read."""
+        reads = {name for step in run.selected or () for name in run.definition.upstream[step]} - (
+            run.selected or set()
+        )
+        found = []
+        for name in sorted(reads):
+            state, source = self._engine.state_of(run, name), run.source
+            if state is not None and source is not None:
+                found.append({"StepName": name, "StepStatus": "Succeeded", "StartTime": run.created, "EndTime": run.created,
+                              "Metadata": state.metadata,
+                              "SelectiveExecutionResult": {"SourcePipelineExecutionArn": source.arn}})  # fmt: skip
+        return found
 
     def DescribePipelineDefinitionForExecution(self, request: Request) -> dict[str, Any]:
         run = self._run(request)

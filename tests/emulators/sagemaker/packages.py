@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from tests.emulators.sagemaker.engine import arn, now
+from tests.emulators.sagemaker.engine import ACCOUNT, CALLER, arn, now
 
 Request = Mapping[str, Any]
 _KEPT = ("InferenceSpecification", "ModelApprovalStatus", "ModelMetrics", "CustomerMetadataProperties",
@@ -47,6 +47,10 @@ class Packages:
             raise self._refusal("ValidationException", f"ModelPackageGroup {name} does not exist.")
         return self._groups[name]
 
+    def ListModelPackageGroups(self, request: Request) -> dict[str, Any]:
+        names = ("ModelPackageGroupName", "ModelPackageGroupArn", "CreationTime", "ModelPackageGroupStatus")
+        return {"ModelPackageGroupSummaryList": [{name: one[name] for name in names} for one in self._groups.values()]}
+
     def CreateModelPackage(self, request: Request) -> dict[str, Any]:
         with self._lock:
             group = request["ModelPackageGroupName"].rpartition("/")[2]
@@ -71,7 +75,8 @@ class Packages:
             package = self.DescribeModelPackage({"ModelPackageName": request["ModelPackageArn"]})
             changed = ("ModelApprovalStatus", "ApprovalDescription", "CustomerMetadataProperties")
             package |= {name: request[name] for name in changed if name in request}
-            package["LastModifiedTime"] = now()
+            identity = {"Arn": f"arn:aws:iam::{ACCOUNT}:user/{CALLER.get()}", "PrincipalId": CALLER.get()}
+            package |= {"LastModifiedTime": now(), "LastModifiedBy": {"IamIdentity": identity}}
             return {"ModelPackageArn": request["ModelPackageArn"]}
 
     def ListModelPackages(self, request: Request) -> dict[str, Any]:

@@ -72,10 +72,10 @@ def require_unshare() -> None:
 
 
 @contextmanager
-def running(folder: Path, python: str = sys.executable) -> Iterator[SageMaker]:
-    """``python`` is the interpreter that every image has."""
+def running(folder: Path, python: str = sys.executable, *more: str) -> Iterator[SageMaker]:
+    """``python`` is the interpreter that every image has, ``more`` are flags of the emulator."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tests.emulators.sagemaker", "--folder", str(folder), "--python", python]
+    command = [sys.executable, "-m", "tests.emulators.sagemaker", "--folder", str(folder), "--python", python, *more]
     with (folder / "emulator.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
@@ -91,10 +91,10 @@ def running(folder: Path, python: str = sys.executable) -> Iterator[SageMaker]:
 
 
 @contextmanager
-def reachable(folder: Path) -> Iterator[SageMaker]:
+def reachable(folder: Path, *more: str) -> Iterator[SageMaker]:
     """One that this very process's clients may call, as a service's do: with credentials from the environment."""
     require_unshare()
-    with pytest.MonkeyPatch.context() as patch, running(folder) as cloud:
+    with pytest.MonkeyPatch.context() as patch, running(folder, sys.executable, *more) as cloud:
         for name, value in CREDENTIALS.items():
             patch.setenv(name, value)
         yield cloud

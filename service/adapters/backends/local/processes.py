@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD in Linux's include/linux/sched.h: has no memory of its own, ever
 MARK = "REFIT_STEP"
 """Environment variable of every process of a step: its attempt's token."""
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
@@ -60,12 +61,17 @@ def end_left(token: str, leader: int | None, ticks: int | None) -> None:
     one that ``leader`` began. One that left both behind escapes."""
     wanted = f"{MARK}={token}".encode()
     for _ in range(50):
-        found = {pid for pid in _pids() if wanted in _environment(pid)}
-        if leader is not None and start_ticks(leader) in (None, ticks):  # else its id belongs to a stranger by now
-            found |= {pid for pid, fields in _processes() if int(fields[3]) == leader}
-        for pid in found:
-            _signal(pid, signal.SIGKILL)
-        if not found:
+        is_ours = leader is not None and start_ticks(leader) in (
+            None,
+            ticks,
+        )  # else its id belongs to a stranger by now
+        found = unseen = False
+        for pid, fields in _processes():
+            unseen |= _between_memories(pid, fields)  # before looking at its environment, which may come meanwhile
+            if wanted in _environment(pid) or (is_ours and int(fields[3]) == leader):
+                found = True
+                _signal(pid, signal.SIGKILL)
+        if not found and not unseen:
             return
         time.sleep(0.02)
 
@@ -80,6 +86,17 @@ def _environment(pid: int) -> list[bytes]:
             return file.read().split(b"\0")
     except OSError:
         return []
+
+
+def _between_memories(pid: int, fields: list[bytes]) -> bool:
+    """True of a process in the middle of exec or of its end: it is there, and neither its words nor its environment are."""
+    if int(fields[6]) & _KERNEL_THREAD:
+        return False
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return not file.read(1)
+    except OSError:
+        return False
 
 
 def _descendants(root: int) -> Iterator[int]:

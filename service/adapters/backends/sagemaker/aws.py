@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from service.adapters.backends.cloud.outputs import Kept
 from service.adapters.backends.sagemaker.declared import Declared
+from service.adapters.backends.steps.container.receipts import RECEIPT
 from service.domain.errors import Refused, Retry
 
 _THROTTLED = frozenset(
@@ -99,6 +101,10 @@ class Cloud:
         return self._client("logs")
 
     @property
+    def sqs(self) -> Any:
+        return self._client("sqs")
+
+    @property
     def s3(self) -> Any:
         return self._client("s3")
 
@@ -121,12 +127,15 @@ class Cloud:
 
 
 class Bucket:
-    """The operator's bucket, below the operator's prefix. Names given to it are Refit's own, never a repository's."""
+    """Implements the place of outputs: the operator's bucket, below the operator's prefix."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self.name = cloud.declared.bucket
         self.prefix = cloud.declared.prefix
+
+    def calling(self, act: str) -> AbstractContextManager[None]:
+        return calling(act)
 
     def uri(self, name: str) -> str:
         return f"s3://{self.name}/{self.prefix}/{name}"
@@ -141,8 +150,11 @@ class Bucket:
             raise
         return True
 
+    def has_output(self, kept: Kept) -> bool:
+        """By the object that is there if the output is."""
+        return self.has(kept.uri if is_archive(kept) else f"{kept.uri}/{RECEIPT}")
+
     def read(self, uri: str, most: int) -> bytes | None:
-        """At most ``most`` bytes and one; ``None`` if it is not there."""
         bucket, key = split(uri)
         try:
             return bytes(self._cloud.s3.get_object(Bucket=bucket, Key=key)["Body"].read(most + 1))
@@ -150,6 +162,19 @@ class Bucket:
             if is_absent(error):
                 return None
             raise
+
+    def listed(self, uri: str, most: int) -> dict[str, tuple[int, str]]:
+        """Of an object and of all that lies below it, at most ``most``: name below it → size and ETag."""
+        bucket, key = split(uri.rstrip("/"))
+        pages = self._cloud.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=key, PaginationConfig={"MaxItems": most}
+        )
+        rows = (row for page in pages for row in page.get("Contents", ()))
+        return {
+            row["Key"].removeprefix(key): (int(row["Size"]), str(row["ETag"]))
+            for row in rows
+            if row["Key"] == key or row["Key"].startswith(f"{key}/")
+        }
 
     def write(self, name: str, content: bytes) -> str:
         self._cloud.s3.put_object(Bucket=self.name, Key=f"{self.prefix}/{name}", Body=content)
@@ -169,3 +194,8 @@ class Bucket:
 def split(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
+
+
+def is_archive(kept: Kept) -> bool:
+    """Whether a training job left it."""
+    return kept.uri.endswith("/model.tar.gz")

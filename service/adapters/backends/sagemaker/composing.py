@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.adapters.backends.cloud.outputs import Kept
+from service.adapters.backends.cloud.specs import plain_gates, spec_of
+from service.adapters.backends.sagemaker.aws import is_archive
 from service.adapters.backends.sagemaker.container import places
 from service.adapters.backends.sagemaker.declared import Declared
 from service.adapters.backends.sagemaker.names import group_name, pipeline_name, step_name
+from service.adapters.backends.steps.container.receipts import FLAT_METRICS, REPORT
 from service.domain.errors import Refused
-from service.domain.gates import Gate, parse_gate
-from service.domain.pipeline import RepositoryInput, UpstreamInput, UriInput
+from service.domain.pipeline import UpstreamInput
 from service.ports.backend import Work
 
 PARAMETER = "Outputs"
@@ -22,18 +25,6 @@ _GATES, _REGISTER = "refit-gates", "refit-register"
 _MOST_INPUTS, _MOST_OUTPUTS, _MOST_PARAMETERS, _LONGEST_PARAMETER = 10, 10, 90, 2_500
 _MARGIN_SECONDS, _DEFAULT_SECONDS, _MOST_SECONDS = 900, 86_400, 432_000
 """The step's own timeout is kept inside the container, which says so; SageMaker's is for a container that hangs."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Where an output lies that some earlier job made. ``name`` is what its receipt calls it there."""
-
-    uri: str
-    name: str
-
-    @property
-    def is_model(self) -> bool:
-        return self.uri.endswith("/model.tar.gz")
 
 
 @dataclass(frozen=True)
@@ -102,29 +93,15 @@ def _step(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     component = work.ingredients.component
     kind = places.TRAINING if is_training(work) else places.PROCESSING
-    given: dict[str, dict[str, Any]] = {}
+    said, arrivals = spec_of(work, names, kept, declared.bucket)
     channels: list[dict[str, str]] = []
-    for name, source in component.inputs:
-        channel = places.input_channel(name)
+    for one in arrivals:
+        channel = places.input_channel(one.name)
         into = {"name": channel, "folder": places.channel(kind, channel)}
-        match source:
-            case RepositoryInput(path=path):
-                given[name] = {"path": path}
-            case UriInput(uri=uri):
-                given[name] = {"uri": uri}
-            case UpstreamInput(component=upstream, output=output) if upstream in names:
-                given[name] = {"output": output, "digest": None}
-                channels.append({**into, "step": names[upstream], "output": output})
-            case UpstreamInput():
-                artifact = work.inputs[name]
-                found = kept.get(artifact.digest)
-                if found is None:
-                    raise Refused(
-                        f"submitting {component.name}: input {name}: the object {artifact.digest} is no longer stored in "
-                        f"{declared.bucket}; run the step again that made it"
-                    )
-                given[name] = {"output": found.name, "digest": artifact.digest}
-                channels.append({**into, "uri": found.uri})
+        if one.kept is None:
+            channels.append({**into, "step": names[one.component], "output": one.output})
+        else:
+            channels.append({**into, "uri": one.kept.uri})
     products = [*component.outputs, *(["metrics"] if component.metrics else [])]
     _refuse_too_many(component.name, kind, channels, products)
     instance = component.limits.instance or declared.instance
@@ -135,11 +112,7 @@ def _step(
         )
     timeout = component.limits.timeout
     name = names[component.name]
-    spec = {
-        "kind": kind, "run": component.run, "flags": [[key, list(texts)] for key, texts in work.ingredients.flags],
-        "inputs": given, "outputs": list(component.outputs), "metrics": component.metrics, "timeout": timeout,
-        "environment": list(work.environment),
-    }  # fmt: skip
+    spec = {"kind": kind, **said}
     job = {
         "name": name, "title": component.name, "kind": kind, "instance": instance, "key": name, "code": None,
         "seconds": min(_MOST_SECONDS, int(timeout) + _MARGIN_SECONDS if timeout else _DEFAULT_SECONDS),
@@ -147,7 +120,7 @@ def _step(
         "hyperparameters": _shown(work) if kind == places.TRAINING else {},
     }  # fmt: skip
     if kind == places.PROCESSING and component.metrics:
-        job["property_file"] = {"name": _PROPERTY_FILE, "output": "metrics", "path": places.FLAT_METRICS}
+        job["property_file"] = {"name": _PROPERTY_FILE, "output": "metrics", "path": FLAT_METRICS}
     return spec, job
 
 
@@ -157,8 +130,7 @@ def _outputs(step: str, kind: str, products: Sequence[str]) -> list[dict[str, st
     if kind == places.TRAINING:
         return []
     return [
-        {"name": name, "folder": places.output(kind, name), "key": f"{step}/{name}.out"}
-        for name in (*products, places.REPORT)
+        {"name": name, "folder": places.output(kind, name), "key": f"{step}/{name}.out"} for name in (*products, REPORT)
     ]
 
 
@@ -184,10 +156,9 @@ def _registration(
     the submission does not measure, where its model is not known, and where a gate is no bound by a number: only Refit
     knows the baseline. Refit's own verdict does not read it."""
     register = works[0].register
-    gates = [parse_gate(text) for text in works[0].gates]
-    plain = [gate for gate in gates if isinstance(gate, Gate) and not gate.of_baseline and "." not in gate.metric]
+    gates = plain_gates(works[0])
     measuring = [name for name, job in jobs.items() if job["property_file"]]
-    if register is None or len(plain) != len(gates) or not plain or len(measuring) != 1:
+    if register is None or gates is None or len(measuring) != 1:
         return None
     model = _model(works, register.component, register.output, names, kept)
     if model is None:
@@ -196,7 +167,7 @@ def _registration(
         "name": _REGISTER, "condition": _GATES, "group": group_name(register.model), "model": model,
         "description": f"{works[0].repository} {works[0].pipeline}, registered behind its gates",
         "measured_by": measuring[0], "property_file": _PROPERTY_FILE,
-        "gates": [{"metric": gate.metric, "operator": gate.operator, "value": gate.value} for gate in plain],
+        "gates": [{"metric": gate.metric, "operator": gate.operator, "value": gate.value} for gate in gates],
     }  # fmt: skip
 
 
@@ -209,5 +180,5 @@ def _model(
         for name, source in work.ingredients.component.inputs:
             if source == UpstreamInput(component, output) and name in work.inputs:
                 found = kept.get(work.inputs[name].digest)
-                return {"uri": found.uri} if found is not None and found.is_model else None
+                return {"uri": found.uri} if found is not None and is_archive(found) else None
     return None

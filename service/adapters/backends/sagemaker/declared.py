@@ -26,8 +26,18 @@ class Declared(BaseModel):
     instances: tuple[_Instance, ...] = Field((), description="what else `with: {instance: …}` may ask for")
     image: str | None = Field(None, min_length=1, description="the steps' image; default: AWS's scikit-learn")
     volume: int = Field(30, ge=1, le=16384, description="GB of each job's disk")
+    machines: int = Field(1, ge=1, le=1_000, description="of one job, in a native definition")
+    images: tuple[str, ...] = Field((), description="patterns of a native definition's images; none: any")
+    networks: tuple[str, ...] = Field((), description="subnets and security groups that a native definition may name")
+    model_groups: tuple[str, ...] = Field((), description="patterns of groups it may register in; none: any")
+    step_types: tuple[str, ...] = Field((), description="of native steps besides the usual ones, such as Lambda")
     slots: int = Field(20, ge=1, le=10_000, description="steps at once")
     poll_seconds: float = Field(2.0, ge=0.05, le=60.0, description="how long a look at a young execution is good for")
+    events_queue: str | None = Field(
+        None,
+        pattern=r"^https?://[\w.-]+(:\d+)?/\d{12}/[\w-]{1,80}$",
+        description="URL of an SQS queue of EventBridge's events",
+    )
     endpoint_url: str | None = Field(None, description="another place than AWS, as an emulator")
     repositories: tuple[str, ...] = Field(
         (), description="patterns such as acme/*; none: every repository of the server"

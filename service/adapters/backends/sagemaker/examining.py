@@ -30,6 +30,10 @@ def examine(cloud: Cloud) -> Sequence[str]:
         _try_bucket(cloud)
     except (Refused, Retry) as problem:
         found.append(problem.reason)
+    try:
+        _try_queue(cloud)
+    except (Refused, Retry) as problem:
+        found.append(problem.reason)
     denied = [action for action, ask in _questions(cloud).items() if _is_denied(ask)]
     if denied:
         found.append(f"AWS does not allow {', '.join(denied)}; docs/sagemaker.md has the policy of the service's role")
@@ -43,11 +47,19 @@ def _try_bucket(cloud: Cloud) -> None:
             raise Refused(f"reading s3://{bucket.name}/{bucket.prefix}/doctor: what was written is not what is read")
 
 
+def _try_queue(cloud: Cloud) -> None:
+    """Its attributes are asked for: a message would be another one's."""
+    if cloud.declared.events_queue is not None:
+        with calling(f"looking at the queue {cloud.declared.events_queue}", starts=True):
+            cloud.sqs.get_queue_attributes(QueueUrl=cloud.declared.events_queue, AttributeNames=["QueueArn"])
+
+
 def _questions(cloud: Cloud) -> Mapping[str, Callable[[], object]]:
     """Action → a call that asks for it about nothing."""
     sagemaker, logs, region = cloud.sagemaker, cloud.logs, cloud.declared.region
     _, partition, _, _, account, _ = cloud.declared.role.split(":", 5)
     execution = f"arn:{partition}:sagemaker:{region}:{account}:pipeline/{_NOTHING}/execution/{'0' * 12}"
+    package = f"arn:{partition}:sagemaker:{region}:{account}:model-package/{_NOTHING}/1"
     group = "/aws/sagemaker/ProcessingJobs"
     return {
         "sagemaker:DescribePipeline": lambda: sagemaker.describe_pipeline(PipelineName=_NOTHING),
@@ -65,6 +77,11 @@ def _questions(cloud: Cloud) -> Mapping[str, Callable[[], object]]:
         ),
         "sagemaker:DescribeProcessingJob": lambda: sagemaker.describe_processing_job(ProcessingJobName=_NOTHING),
         "sagemaker:DescribeTrainingJob": lambda: sagemaker.describe_training_job(TrainingJobName=_NOTHING),
+        "sagemaker:ListModelPackages": lambda: sagemaker.list_model_packages(ModelPackageGroupName=_NOTHING),
+        "sagemaker:DescribeModelPackage": lambda: sagemaker.describe_model_package(ModelPackageName=package),
+        "sagemaker:UpdateModelPackage": lambda: sagemaker.update_model_package(
+            ModelPackageArn=package, ModelApprovalStatus="Rejected"
+        ),
         "logs:DescribeLogStreams": lambda: logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=_NOTHING),
         "logs:GetLogEvents": lambda: logs.get_log_events(logGroupName=group, logStreamName=_NOTHING),
     }

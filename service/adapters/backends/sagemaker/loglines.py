@@ -11,13 +11,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from service.adapters.backends.sagemaker.aws import Cloud, calling, is_absent
-from service.adapters.backends.sagemaker.container.places import REFIT, STDERR, STDOUT
+from service.adapters.backends.steps.container.receipts import told
 from service.ports.backend import LogLine
 
 _PAGE = 1_000
 _TAIL = 300
 _MOST_KEPT = 512
-_STREAMS = {REFIT: "refit", STDERR: "stderr", STDOUT: "stdout"}
 
 
 class Logs:
@@ -46,7 +45,7 @@ class Logs:
             answer = self._cloud.logs.get_log_events(
                 logGroupName=group, logStreamName=stream, limit=_TAIL, startFromHead=False
             )
-            return [_told(event["message"]) for event in answer["events"]]
+            return [told(event["message"]) for event in answer["events"]]
 
     def _stream(self, group: str, job: str) -> str:
         """A job of one machine has one; ``""`` before its first line."""
@@ -95,12 +94,5 @@ class Logs:
 
 
 def _line(number: int, event: Mapping[str, Any]) -> LogLine:
-    stream, text = _told(event["message"])
+    stream, text = told(event["message"])
     return LogLine(number, datetime.fromtimestamp(event["timestamp"] / 1000, UTC), stream, text)
-
-
-def _told(message: str) -> tuple[str, str]:
-    for mark, stream in _STREAMS.items():
-        if message.startswith(mark) or message == mark.rstrip():
-            return stream, message[len(mark) :]
-    return "stdout", message

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 
+from service.adapters.backends.cloud.names import digest
 from service.adapters.backends.sagemaker.aws import Cloud, calling, code_of
-from service.adapters.backends.sagemaker.names import digest
 from service.domain.errors import Retry
 
 _PAGES = 20
@@ -21,7 +22,8 @@ _UNKNOWN = frozenset({"ResourceNotFound", "ResourceNotFoundException", "Validati
 
 @dataclass(frozen=True)
 class Start:
-    """One execution to be had. ``display`` names its submission for ever, ``token`` makes its start idempotent."""
+    """One execution to be had. ``display`` names its submission for ever, ``token`` makes its start idempotent. ``steps`` alone
+    run (none: all), with what the execution ``source`` made of the others; at most ``parallel`` of them at once."""
 
     pipeline: str
     definition: str
@@ -30,6 +32,9 @@ class Start:
     description: str
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
+    steps: tuple[str, ...] = ()
+    source: str = ""
+    parallel: int | None = None
 
 
 class Pipelines:
@@ -52,6 +57,7 @@ class Pipelines:
                     PipelineExecutionDescription=wanted.description,
                     PipelineParameters=[{"Name": name, "Value": value} for name, value in wanted.parameters.items()],
                     ClientRequestToken=wanted.token,
+                    **_selective(wanted),
                 )
             except ClientError as error:
                 if code_of(error) != "ConflictException":
@@ -115,3 +121,13 @@ class Pipelines:
         with (self._folder / f"{pipeline}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _selective(wanted: Start) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if wanted.parallel is not None:
+        found["ParallelismConfiguration"] = {"MaxParallelExecutionSteps": wanted.parallel}
+    if wanted.steps:
+        source = {"SourcePipelineExecutionArn": wanted.source} if wanted.source else {}
+        found["SelectiveExecutionConfig"] = {"SelectedSteps": [{"StepName": one} for one in wanted.steps], **source}
+    return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # images have Python 3.9 too, which lacks it
     from typing import TypeGuard
 
-_LARGEST = 1024 * 1024
+LARGEST_METRICS = 1024 * 1024
 
 
 class UnreadableMetrics(Exception):
@@ -22,21 +22,27 @@ def read_metrics(path: Path) -> dict[str, float]:
 
     The nested form is that of SageMaker's model quality reports.
     """
-    if path.stat().st_size > _LARGEST:
-        raise UnreadableMetrics(f"{path.name} is larger than {_LARGEST} bytes")
+    with path.open("rb") as file:
+        return parse_metrics(file.read(LARGEST_METRICS + 1), path.name)
+
+
+def parse_metrics(content: bytes, name: str) -> dict[str, float]:
+    """What ``read_metrics`` reads; ``content`` needs at most one byte more than is allowed."""
+    if len(content) > LARGEST_METRICS:
+        raise UnreadableMetrics(f"{name} is larger than {LARGEST_METRICS} bytes")
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UnreadableMetrics(f"{path.name} is not JSON") from error
+        raise UnreadableMetrics(f"{name} is not JSON") from error
     if not isinstance(value, dict):
-        raise UnreadableMetrics(f"{path.name} is not a JSON object")
-    found = {name: float(one) for name, one in value.items() if is_number(one)}
+        raise UnreadableMetrics(f"{name} is not a JSON object")
+    found = {metric: float(one) for metric, one in value.items() if is_number(one)}
     for group in value.values():
         if isinstance(group, dict):
-            for name, one in group.items():
+            for metric, one in group.items():
                 number = one.get("value") if isinstance(one, dict) else one
                 if is_number(number):
-                    found.setdefault(name, float(number))
+                    found.setdefault(metric, float(number))
     return found
 
 

@@ -1,20 +1,14 @@
-"""Owns where a step's things lie in a job's container and what their receipts are called; refuses to touch any of them.
+"""Owns where a step's things lie in a SageMaker job's container; refuses to touch any of them.
 
 The service imports it too: both sides must agree.
 """
 
 from __future__ import annotations
 
-PROCESSING, TRAINING = "processing", "training"
-REPORT, REPORT_FILE, RECEIPT = "refit", "report.json", "refit.json"
-"""The output that every job has beside its own, the file in it, and the file beside each output."""
-FLAT_METRICS = "refit-metrics.json"
-"""Beside the metrics: the same numbers by their plain names, whatever form the step chose; conditions read it."""
-BUNDLE = "bundle"
+from service.adapters.backends.steps.container.receipts import REPORT, metrics_file
 
-REFIT, STDERR, STDOUT = "[refit] ", "[stderr] ", "[stdout] "
-"""How a line of the log begins that the step did not write to its standard output; such a line of it is marked itself."""
-LONGEST_LINE = 16 * 1024
+PROCESSING, TRAINING = "processing", "training"
+BUNDLE = "bundle"
 
 
 def channel(kind: str, name: str) -> str:
@@ -30,13 +24,10 @@ def output(kind: str, name: str) -> str:
 
 
 def entry(kind: str, name: str, metrics: str) -> str:
-    """The output itself, below its folder. Metrics keep the name of their file, for property files; ``metrics`` is where
-    refit.yaml says that it lies."""
+    """The output itself, below its folder."""
     if name != "metrics" or not metrics:
         return name
-    file = metrics.rstrip("/").rpartition("/")[2]
-    file = "metrics.json" if file in (RECEIPT, FLAT_METRICS, "", ".", "..") else file
-    return file if kind == PROCESSING else f"metrics/{file}"
+    return metrics_file(metrics) if kind == PROCESSING else f"metrics/{metrics_file(metrics)}"
 
 
 def input_channel(name: str) -> str:

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from service.adapters.backends.sagemaker.container.places import LONGEST_LINE, REFIT, STDERR, STDOUT
+from service.adapters.backends.steps.container.receipts import LONGEST_LINE, REFIT, STDERR, STDOUT
 
 _MARKS = tuple(mark.encode() for mark in (REFIT, STDERR, STDOUT))
 _TAIL_LINES = 40
@@ -26,9 +26,10 @@ class TimedOut(Exception):
 
 
 class Log:
-    """Lines to the job's log; the last ones of each stream are kept for the error message."""
+    """Lines to the job's log, each after what ``stamp`` says; the last ones of each stream are kept for the error message."""
 
-    def __init__(self) -> None:
+    def __init__(self, stamp: Callable[[], str] = str) -> None:
+        self._stamp = stamp
         self._lock = threading.Lock()
         self.tails: dict[str, list[str]] = {}
 
@@ -54,7 +55,7 @@ class Log:
 
     def _write(self, line: bytes) -> None:
         with self._lock:
-            sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.write(self._stamp().encode("ascii") + line + b"\n")
             sys.stdout.buffer.flush()
 
 
@@ -67,7 +68,7 @@ def run(
         command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    before = signal.signal(signal.SIGTERM, lambda *_: _end(process.pid, signal.SIGTERM))  # SageMaker's stop, then 30 s
+    before = signal.signal(signal.SIGTERM, lambda *_: _end(process.pid, signal.SIGTERM))  # a cloud's stop
     names = ("refit", "refit") if own else ("stdout", "stderr")
     pipes = (process.stdout, process.stderr)
     readers = [threading.Thread(target=log.copy, args=(names[at], pipes[at]), daemon=True) for at in range(2)]

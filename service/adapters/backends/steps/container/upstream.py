@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from service.adapters.backends.sagemaker.container.places import RECEIPT
+from service.adapters.backends.steps.container.receipts import RECEIPT
 
 
 class Unreadable(Exception):
