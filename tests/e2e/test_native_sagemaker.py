@@ -174,6 +174,6 @@ def test_a_service_killed_in_the_middle_follows_the_execution_that_it_began(tmp_
         stage.stop_service(signal.SIGKILL)
         stage.start_service()
         found = ended(stage, sha)
-        assert found["status"] == "succeeded"
+        assert found["status"] == "succeeded", found["steps"]
         assert [len(step["attempts"]) for step in found["steps"]] == [1] * len(STEPS)
         assert len(executions(cloud)) == 1

@@ -23,6 +23,8 @@ _SHELL = """
 mkdir -p /opt/ml 2>/dev/null || { mount -t tmpfs tmpfs /opt && mkdir /opt/ml; }
 mount --bind "$1" /opt/ml && cd "$2" && shift 2 && exec "$@"
 """
+_MAKING = threading.Lock()
+"""A session makes no clients for several threads at once."""
 
 
 class JobFailed(Exception):
@@ -47,10 +49,11 @@ class Cloud:
 
     def client(self, name: str) -> Any:
         if not hasattr(self._clients, name):
-            made = boto3.client(
-                name, endpoint_url=self.endpoint, region_name="eu-west-1", aws_access_key_id="emulator",
-                aws_secret_access_key="emulator",
-            )  # fmt: skip
+            with _MAKING:
+                made = boto3.client(
+                    name, endpoint_url=self.endpoint, region_name="eu-west-1", aws_access_key_id="emulator",
+                    aws_secret_access_key="emulator",
+                )  # fmt: skip
             setattr(self._clients, name, made)
         return getattr(self._clients, name)
 
