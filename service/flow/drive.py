@@ -107,10 +107,13 @@ class Driver:
         self, lease: Lease, before: Execution, observations: Mapping[str, Observation], backend: Backend
     ) -> tuple[Execution, Sequence[Action]]:
         answers = _Answers()
-        if asks_the_past(before, observations):
+        decides = asks_the_past(before, observations)
+        if decides:
             answers = self._asked(lease, observations, backend)
         for _ in range(_ROUNDS):
             with self.store.begin() as work:
+                if decides:
+                    work.executions.decide_alone(before.pipeline.backend)
                 moment = self._moment(work, lease, observations)  # again: a stop may have arrived while we looked
                 decided = self._decided(moment, observations, backend, answers)
                 if decided is not None:

@@ -152,6 +152,11 @@ class Executions(Protocol):
         key is among ``keys``."""
         ...
 
+    def decide_alone(self, backend: str) -> None:
+        """Until this unit of work ends, no other decides what runs on that backend: what is read from here on, of results, of
+        what is in flight and of slots, stays true until it is acted upon."""
+        ...
+
     def occupy(self, key: str, token: str, backend: str) -> bool:
         """Claim the right to compute ``key`` for the attempt ``token``; ``False`` if another attempt has it."""
         ...

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,11 @@ from service.adapters.database.unit_of_work import Database
 from service.adapters.git.host import MirrorHost
 from service.adapters.reading import IsolatedReader
 from service.domain.execution import Execution, Observation
+from service.domain.plan import History
 from service.domain.selection import Source
 from service.ports.backend import Backend, LogLine, Work
+from service.ports.queues import Queue
+from service.ports.store import Work as StoreWork
 from tests.emulators.sagemaker.process import SageMaker, reachable
 from tests.flow.test_remembering import BASE as SUMS
 from tests.flow.workshop import Workshop, states
@@ -178,3 +183,34 @@ def test_what_came_while_the_backend_was_asked_is_asked_for_as_well(
     result = other[0].step("train").result
     assert result is not None and result.static_key == later.step("train").static_key
     assert here.held[-1] >= set(result.outputs.values())
+
+
+def test_what_another_worker_made_while_a_move_was_decided_is_not_made_again(
+    store: Database, pushed: Origin, hosts: MirrorHost, reader: IsolatedReader, tmp_path: Path
+) -> None:
+    """On PostgreSQL, where two decide at the same time unless they are kept from it."""
+    shop = Workshop(store, pushed, hosts, reader, tmp_path)
+    mine = shop.begin(shop.push(SUMS), "refs/heads/mine")
+    theirs = shop.begin(shop.push({**SUMS, "README.md": "more"}), "refs/heads/theirs")
+    with store.begin() as work:
+        leases = {lease.id: lease for lease in work.jobs.claim(Queue.EXECUTIONS, 10, 60.0)}
+
+    def other() -> None:
+        shop.driver.drive(leases[theirs.id])
+        shop.finish(theirs.id)
+
+    worker = threading.Thread(target=other)
+    looks = iter((lambda: None, worker.start))  # the first is a view, before the backend is asked
+
+    def history(work: StoreWork, execution: Execution) -> History:
+        """What is known, after which another worker has a while to carry the other execution out."""
+        found = shop.driver.history(work, execution)
+        next(looks)()
+        if worker.ident is not None:
+            worker.join(4.0)
+        return found
+
+    replace(shop.driver, history=history).drive(leases[mine.id])
+    worker.join()
+    both = [shop.finish(mine.id), shop.look(theirs.id)]
+    assert sorted(states(one)["prep"] for one in both) == ["reused", "succeeded"]

@@ -20,6 +20,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
     true,
     update,
 )
@@ -64,6 +65,7 @@ _NEWEST = select(*(select(func.max(table.c.id)).scalar_subquery() for table in (
 _LIVE = select(_E.c.id, _E.c.pipeline).where(
     _E.c.repository == bindparam("repository"), _E.c.ref == bindparam("ref"), _E.c.ended_at.is_(None)
 )
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))")
 _VERDICTS = select(_V).where(among(_V.c.execution, "ids")).order_by(_V.c.position)
 
 
@@ -225,6 +227,12 @@ class Executions:
             return {}
         rows = self._connection.execute(_IN_FLIGHT, {"keys": keys, "besides": besides})
         return {row.key: row.execution for row in rows}
+
+    def decide_alone(self, backend: str) -> None:
+        """On PostgreSQL each statement sees what was committed just before it: a result may come between the looks at results and
+        at what is in flight. On SQLite who may write is alone anyway."""
+        if self._connection.dialect.name == "postgresql":
+            self._connection.execute(_LOCK, {"what": f"refit decides on {backend}"})
 
     def occupy(self, key: str, token: str, backend: str) -> bool:
         mine = self._connection.scalar(select(_O.c.key).where(_O.c.token == token))
