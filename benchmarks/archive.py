@@ -13,8 +13,8 @@ from sqlalchemy import Connection, create_engine, insert, select, text
 
 from service.adapters.database import tables
 from service.adapters.database.unit_of_work import Database
-from service.domain.assessment import Ingredients
 from service.domain.execution import Artifact, Attempt, Execution, Seen, State, StepRun
+from service.domain.ingredients import Ingredients
 from service.domain.lineage import InputRecord, ModelVersion, Promotion, ResultRecord
 from service.domain.pipeline import Component, Pipeline, RepositoryInput, UpstreamInput
 from service.domain.plan import Decision, Result

@@ -17,9 +17,9 @@ from service.adapters.backends import make_backend
 from service.adapters.backends.azureml.backend import AzureMLBackend
 from service.adapters.backends.sagemaker.backend import SageMakerBackend
 from service.adapters.backends.sagemaker.compiler import Compiler
-from service.domain.assessment import Ingredients
 from service.domain.errors import Refused
 from service.domain.execution import Artifact, Observation, Seen
+from service.domain.ingredients import Ingredients
 from service.domain.pipeline import Component, Input, Limits
 from service.ports.backend import Backend, LogLine, Work
 from tests import azureml

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from service.domain.assessment import Assessed, Assessment, Ingredients, assess, reassess
+from service.domain.assessment import Assessed, Assessment, assess, reassess
 from service.domain.change import Change, FileChange
+from service.domain.ingredients import Ingredients
 from service.domain.pipeline import Component, Manifest, Pipeline, RepositoryInput, Triggers, UpstreamInput
 from service.domain.plan import History, Result, full_key, full_parts
 from service.domain.step_key import Part, PartKind

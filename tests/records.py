@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from service.domain.assessment import Ingredients
 from service.domain.delivery import Delivery, Nothing, Push
 from service.domain.execution import Artifact, Execution, State, StepRun
+from service.domain.ingredients import Ingredients
 from service.domain.lineage import InputRecord, Promotion, ResultRecord
 from service.domain.pipeline import Component, Pipeline, RepositoryInput, UpstreamInput
 from service.domain.plan import Decision

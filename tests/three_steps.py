@@ -9,8 +9,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from service.domain.assessment import Ingredients
 from service.domain.execution import Artifact, Observation, Seen
+from service.domain.ingredients import Ingredients
 from service.domain.pipeline import Component, Registration, RepositoryInput, UpstreamInput
 from service.ports.backend import Backend, Work
 from tests.backends import FLAGS, Bench, Files

@@ -11,49 +11,28 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from service.domain.change import Change
 from service.domain.doubts import notes, uncertain, widest
 from service.domain.facts import VERSION, Doubt, Evidence
+from service.domain.ingredients import Ingredients
 from service.domain.inputs import Reading, read_environment, read_input
 from service.domain.links import follow
 from service.domain.names import RepoPath, shown
 from service.domain.opened import Declared
 from service.domain.parameters import Selected, files_of, select
 from service.domain.pipeline import Component, Manifest, Pipeline, RepositoryInput, UpstreamInput, UriInput
-from service.domain.reach import Index, Where, roots
-from service.domain.retrace import Beginning, Edits, Traced, follow_code
-from service.domain.step_key import Part, PartKind, Parts, key_of
+from service.domain.reach import Index, Where, looks_alike, roots
+from service.domain.retrace import Beginning, Edits, Traced, follow_code, with_values
+from service.domain.step_key import Part, PartKind, Parts
 from service.domain.tree import Tree
 
 _PINNED = re.compile(
     r"azureml:[^:/@]+:[^:/@]+|azureml:/[^?#]*/versions/[^/?#]+"
     r"|[a-z][a-z0-9+.-]*://[^?#]*\?(?:[^#]*&)?versionId=(?!null(?:[&#]|$))[^&#].*"
 )
-
-Flags = tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@dataclass(frozen=True)
-class Ingredients:
-    """What one component at one commit is made of: every key part but the contents of upstream outputs.
-
-    ``flags`` are the parameter flags that the runner passes; ``notes`` are doubts in words; ``unknowable`` says why no
-    earlier result can be trusted whatever the key.
-    """
-
-    component: Component
-    parts: Parts
-    flags: Flags = ()
-    notes: tuple[str, ...] = ()
-    unknowable: tuple[str, ...] = ()
-
-    @cached_property
-    def static_key(self) -> str:
-        """The key of everything that is known before any upstream step has run; computed once, as later commits share it."""
-        return key_of(self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +130,23 @@ def reassess(
     alone = {pipeline for pipeline, _ in touched} if manifest is previous.manifest else None
     components = dict(previous.components) if alone is not None else {}
     marks = dict(previous.marks) if alone is not None else {}
-    anew: dict[Where, Assessed | None] = {}
+    moved: dict[Where, Assessed | None] = {}
     for pipeline in manifest.pipelines:
         if alone is not None and pipeline.name not in alone:
             continue
         before = previous.manifest.pipeline(pipeline.name)
         alike = before is not None and (before.environment, before.ignore) == (pipeline.environment, pipeline.ignore)
         fresh = {
-            where: _settled(pipeline, component, tree, evidence, known, edits, previous.components.get(where))
+            where: _settled(
+                pipeline,
+                component,
+                tree,
+                evidence,
+                known,
+                edits,
+                previous.components.get(where),
+                as_declared=alone is not None,
+            )
             for component in pipeline.components
             if (where := (pipeline.name, component.name)) in touched
             or not alike
@@ -172,10 +160,10 @@ def reassess(
             marks[pipeline.name] = mark(pipeline, components)
         else:
             marks[pipeline.name] = previous.marks[pipeline.name]
-        anew |= fresh
+        moved |= {where: one for where, one in fresh.items() if not looks_alike(one, previous.components.get(where))}
     if alone is None:
-        anew |= dict.fromkeys(previous.components.keys() - components.keys())
-    return Assessment(manifest, components, previous.index.replaced(anew), marks)
+        moved |= dict.fromkeys(previous.components.keys() - components.keys())
+    return Assessment(manifest, components, previous.index.replaced(moved), marks)
 
 
 def mark(pipeline: Pipeline, components: Mapping[Where, Assessed]) -> str:
@@ -183,7 +171,7 @@ def mark(pipeline: Pipeline, components: Mapping[Where, Assessed]) -> str:
     made_of = [components[pipeline.name, component.name].ingredients for component in pipeline.components]
     if any(one.unknowable for one in made_of):
         return ""
-    text = "\0".join((repr(pipeline), *(one.static_key for one in made_of)))
+    text = "\0".join((pipeline.text, *(one.static_key for one in made_of)))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
@@ -195,16 +183,34 @@ def _settled(
     known: Known,
     edits: Edits | None = None,
     before: Assessed | None = None,
+    *,
+    as_declared: bool = False,
 ) -> Assessed:
-    """One component, remembered once no fact was missing for it."""
+    """One component, remembered once no fact was missing for it. ``as_declared``: its pipeline is what it was ``before``."""
     where = (pipeline.name, component.name)
     if where in known:
         return known[where]
     missing = evidence.misses
-    one = assess_component(pipeline, component, tree, evidence, edits, before)
+    one = _edited(before, edits) if as_declared and before is not None and edits is not None else None
+    one = one or assess_component(pipeline, component, tree, evidence, edits, before)
     if evidence.misses == missing:
         known[where] = one
     return one
+
+
+def _edited(before: Assessed, edits: Edits) -> Assessed | None:
+    """The component where nothing but the code that it follows has changed, and leads where it led: other values for the same
+    parts. ``None``: it is to be assessed anew. ``assess_component`` stays the definition: this must agree with it."""
+    component, traced = before.component, before.traced
+    if traced is None or before.widened or before.prefixes or component.paths or component.native:
+        return None
+    values = edits.values(traced.closure) if not edits.touch(before.raw) else None
+    if not values:
+        return before if values is not None else None
+    ingredients = before.ingredients.with_files(values)
+    return replace(
+        before, ingredients=ingredients, traced=Traced(traced.beginning, with_values(traced.closure, values))
+    )
 
 
 MANIFEST = "refit.yaml"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from service.domain.assessment import Ingredients
 from service.domain.gates import Verdict
+from service.domain.ingredients import Ingredients
 from service.domain.pipeline import Pipeline
 from service.domain.plan import Decision, Plan, Result, foreseen, runs_once
 from service.domain.step_key import Reason

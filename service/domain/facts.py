@@ -36,6 +36,8 @@ class Kind(StrEnum):
     LINK = "link"
     DVC = "dvc"
 
+    __hash__ = str.__hash__  # an enumeration's own is written in Python
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:

@@ -118,7 +118,7 @@ class Registration:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pipeline:
     """A DAG of components in topological order, with what it shares: environment files and ignored paths. One that is
     ``native`` has no components until its definition was compiled."""
@@ -131,6 +131,11 @@ class Pipeline:
     gates: tuple[str, ...] = ()
     register: Registration | None = None
     native: Native | None = None
+
+    @cached_property
+    def text(self) -> str:
+        """All that it declares; equal for equal pipelines only."""
+        return repr(self)
 
     def component(self, name: str) -> Component:
         """The component of that name; ``KeyError`` if there is none."""

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from service.domain.assessment import Assessment, Ingredients
+from service.domain.assessment import Assessment
+from service.domain.ingredients import Ingredients
 from service.domain.names import short
 from service.domain.pipeline import Component, Pipeline, UpstreamInput
 from service.domain.step_key import Part, PartKind, Parts, Reason, difference, key_of

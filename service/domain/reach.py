@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from service.domain.change import Change, FileChange
@@ -47,6 +48,14 @@ class Looked(Protocol):
     def globs(self) -> tuple[str, ...]: ...
 
 
+_looked = attrgetter("semantic", "raw", "folders", "prefixes", "widened", "globs")
+
+
+def looks_alike(one: Looked, other: Looked | None) -> bool:
+    """Whether both depended on the same places: whatever files mean there, the same changes touch both."""
+    return other is not None and bool(_looked(one) == _looked(other))
+
+
 @dataclass(frozen=True)
 class Index:
     """What to ask when files change. Layers go from the oldest to the newest; a component counts in its newest."""
@@ -63,7 +72,7 @@ class Index:
             _ = layer.rows
 
     def replaced(self, components: Mapping[Where, Looked | None]) -> Index:
-        """The index after these components were computed anew (``None``: they are gone)."""
+        """The index after these components came to depend on other places (``None``: they are gone)."""
         if not components:
             return self
         *below, top = (*self.layers, _Layer(components))

@@ -6,7 +6,7 @@ Most pushes edit what functions do and not what they import. ``trace`` stays the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -76,8 +76,17 @@ class Edits:
         entries = (entry for file in self._files.values() for entry in (file.old, file.new))
         return any(entry is not None and entry.is_link for entry in entries)
 
+    def touch(self, paths: frozenset[RepoPath]) -> bool:
+        """Whether one of these files is another one now, or there no more, or there at last."""
+        return not paths.isdisjoint(self._files)
+
     def retrace(self, closure: Closure) -> Closure | None:
         """The closure as it is now; ``None`` if tracing could lead elsewhere. Provisional if a fact is missing, as always."""
+        values = self.values(closure)
+        return with_values(closure, values) if values is not None else None
+
+    def values(self, closure: Closure) -> Mapping[RepoPath, str] | None:
+        """The files of the closure that count as something else now, and as what; ``None`` as ``retrace``."""
         if self._has_links or not closure.looked_up.isdisjoint(self._names):
             return None
         if not closure.folders.isdisjoint(self._folders):
@@ -86,14 +95,14 @@ class Edits:
             return None
         edited = closure.looked_up & self._edited
         if not edited or self._misses(edited & closure.code):
-            return closure
+            return {}
         values: dict[RepoPath, str] = {}
         for path in edited:
             value = self._value(path, closure)
             if value is None:
                 return None
             values[path] = value
-        return replace(closure, files=tuple((path, values.get(path, value)) for path, value in closure.files))
+        return values
 
     def _misses(self, code: Iterable[RepoPath]) -> bool:
         """Whether some of these are yet to be read: the same question comes again when they are."""
@@ -131,6 +140,13 @@ class Edits:
     def _fact(self, kind: Kind, entry: Entry | None) -> PythonFacts | None:
         fact = self._evidence.fact(kind, entry.oid) if entry is not None else None
         return fact if isinstance(fact, PythonFacts) else None
+
+
+def with_values(closure: Closure, values: Mapping[RepoPath, str]) -> Closure:
+    """The closure whose files count as this."""
+    if not values:
+        return closure
+    return replace(closure, files=tuple([(path, values.get(path, value)) for path, value in closure.files]))
 
 
 def _leads(fact: PythonFacts) -> list[object]:

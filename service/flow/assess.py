@@ -5,6 +5,7 @@ What is cached can only save work: ``audit`` recomputes from nothing and must ag
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -29,8 +30,9 @@ MANIFEST = "refit.yaml"
 BLOB_LIMIT = 1024 * 1024
 """Bytes: a larger source file is not parsed; its bytes count, and the plan says so."""
 _NEIGHBOURS = 16
-_AT_ONCE = 256
+_AT_ONCE, _KEPT_AT_ONCE = 256, 1_024
 _FACTS_IN_MEMORY = 200_000
+_MANY_FACTS, _GARBAGE = 10_000, 20_000
 
 T = TypeVar("T")
 
@@ -123,10 +125,19 @@ class Assessor:
         )
         if neighbour is None or change is None:
             assessment = self._full(repository, manifest, tree).prepared()
+            self._settle_down()
         else:
             assessment = self._incremental(repository, neighbour.assessment, change, manifest, tree)
         self._remember(key, _Known(commit, tree, assessment))
         return assessment, change
+
+    def _settle_down(self) -> None:
+        """What a large repository was read as stays, and has no cycles: the collector would look through all of it during every
+        large push, for longer than deciding it takes."""
+        if len(self._facts) > _MANY_FACTS:
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(_GARBAGE)
 
     def audit(self, name: str, repository: Repository) -> tuple[Where, ...]:
         """Recompute the latest assessment from nothing: the components that disagree (none, or it is a bug)."""
@@ -140,7 +151,7 @@ class Assessor:
         wrong = tuple(
             where
             for where, one in truth.components.items()
-            if known.assessment.components[where].ingredients != one.ingredients
+            if _decides(known.assessment.components[where]) != _decides(one)
         )
         if wrong:  # never plan from it again
             with self._lock:
@@ -268,12 +279,15 @@ class Assessor:
         missing = [request for request in requests if request not in found]
         if len(missing) > _AT_ONCE:
             repository.prefetch(sorted({oid for _, oid in missing}))
+        fresh: list[tuple[Request, Fact]] = []
         for start in range(0, len(missing), _AT_ONCE):  # their contents are in memory together
             some = missing[start : start + _AT_ONCE]
             blobs = repository.blobs(sorted({oid for _, oid in some}), BLOB_LIMIT)
-            fresh = self.reader.facts([(request, blobs.get(request[1])) for request in some], budget)
-            self._cache.put(fresh, VERSION)
-            found.update(fresh)
+            fresh += self.reader.facts([(request, blobs.get(request[1])) for request in some], budget)
+            if len(fresh) >= _KEPT_AT_ONCE or start + _AT_ONCE >= len(missing):
+                self._cache.put(fresh, VERSION)
+                found.update(fresh)
+                fresh = []
         return found
 
     def _remember(self, key: tuple[str, str, str], known: _Known) -> None:
@@ -284,6 +298,11 @@ class Assessor:
                 oldest, _ = self._known.popitem(last=False)
                 if self._latest.get(oldest[0]) == oldest:
                     del self._latest[oldest[0]]
+
+
+def _decides(one: Assessed) -> tuple[object, ...]:
+    """All of it that a plan is made from."""
+    return one.ingredients, one.ingredients.static_key
 
 
 def _with_note(pipeline: Pipeline, commit: str) -> Pipeline:

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from service.domain.assessment import Ingredients
 from service.domain.execution import Artifact, Observation
+from service.domain.ingredients import Ingredients
 from service.domain.pipeline import Pipeline, Registration
 from service.domain.selection import Source as Earlier
 from service.ports.git_host import Repository

@@ -16,9 +16,9 @@ import pytest
 
 from service.adapters.backends.azureml.azure import Azure
 from service.adapters.backends.azureml.backend import AzureMLBackend
-from service.domain.assessment import Ingredients
 from service.domain.errors import Refused
 from service.domain.execution import Artifact, Observation, Seen
+from service.domain.ingredients import Ingredients
 from service.domain.pipeline import Limits
 from tests import azureml
 from tests.azureml import asked, job, jobs, models, opened

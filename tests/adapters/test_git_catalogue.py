@@ -43,6 +43,15 @@ def test_no_answer_for_what_is_too_large_of_another_kind_or_missing(origin: Orig
     assert commit.startswith(b"tree ")
 
 
+def test_many_are_read_together(origin: Origin, catalogue: Catalogue) -> None:
+    """More than a pipe holds of questions, and of answers."""
+    contents = {origin.blob(content): content for content in (b"x" * n for n in range(0, 6_000, 20))}
+    wanted = [oid for n, oid in enumerate(contents) for oid in (oid, f"{n:040x}")]
+    small = {oid: content for oid, content in contents.items() if len(content) <= 5_000}
+    assert catalogue.read_all(wanted, "blob", 5_000) == small
+    assert catalogue.lacks(wanted) == [oid for oid in wanted if oid not in contents]
+
+
 def test_what_arrives_later_is_seen_through_repacking_too(origin: Origin, catalogue: Catalogue) -> None:
     for n in range(4):
         content = f"number {n}".encode()

@@ -18,9 +18,9 @@ import pytest
 
 from service.adapters.backends.sagemaker.backend import SageMakerBackend
 from service.adapters.backends.sagemaker.compiler import Compiler
-from service.domain.assessment import Ingredients
 from service.domain.errors import Refused, Retry
 from service.domain.execution import Seen
+from service.domain.ingredients import Ingredients
 from service.domain.pipeline import Limits
 from tests.backends import Files, local
 from tests.emulators.sagemaker.process import SageMaker

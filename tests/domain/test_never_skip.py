@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from service.adapters.backends.steps.commands import Unrunnable, arguments
 from service.adapters.reading import IsolatedReader
-from service.domain.assessment import Assessment, Ingredients
+from service.domain.assessment import Assessment
+from service.domain.ingredients import Ingredients
 from service.domain.pipeline import RepositoryInput
 from service.domain.plan import Decision, Plan, make_plan, presumed
 from tests.builders import Content, Link, Program

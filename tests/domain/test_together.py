@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from service.domain.acts import Promote, Record, Seek, Submit
 from service.domain.advance import advance, asks_the_past
-from service.domain.assessment import Ingredients
 from service.domain.execution import Artifact, Execution, Observation, Seen, State, Status, StepRun
+from service.domain.ingredients import Ingredients
 from service.domain.pipeline import Component, Native, NativeStep, Pipeline, UpstreamInput
 from service.domain.plan import Decision, History, Result, foreseen, full_key, full_parts
 from service.domain.selection import Source

@@ -21,9 +21,9 @@ from service.adapters.git.host import MirrorHost
 from service.adapters.github.webhook import GitHubWebhooks
 from service.adapters.reading import IsolatedReader
 from service.bootstrap.parts import StoredFacts
-from service.domain.assessment import Ingredients
 from service.domain.delivery import Delivery, Push
 from service.domain.execution import Artifact, Attempt, Execution, Seen, State, StepRun
+from service.domain.ingredients import Ingredients
 from service.domain.lineage import InputRecord, ModelVersion, Promotion, ResultRecord
 from service.domain.pipeline import Component, Pipeline, RepositoryInput, UpstreamInput
 from service.domain.plan import Decision, Result

@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import starmap
 from typing import Any
 
-from service.domain.assessment import Ingredients
 from service.domain.delivery import Closed, Event, Nothing, PullRequest, Push
+from service.domain.ingredients import Ingredients
 from service.domain.pipeline import (
     Component,
     Hint,
@@ -23,7 +25,7 @@ from service.domain.pipeline import (
     UpstreamInput,
     UriInput,
 )
-from service.domain.step_key import Part, PartKind, Parts, Reason
+from service.domain.step_key import Part, PartKind, Parts, Reason, rows_of
 
 _EVENTS: dict[str, type[Push] | type[PullRequest] | type[Closed] | type[Nothing]] = {
     "push": Push,
@@ -34,16 +36,23 @@ _EVENTS: dict[str, type[Push] | type[PullRequest] | type[Closed] | type[Nothing]
 _KINDS = {kind.value: kind for kind in PartKind}
 """An enumeration's own lookup costs several times as much, and a large plan reads tens of thousands of parts."""
 _FIELDS = tuple(one.name for one in fields(Component) if one.name not in ("inputs", "limits", "native"))
+_LIMITS = tuple(one.name for one in fields(Limits))
+_REASON = tuple(one.name for one in fields(Reason))
 _INPUTS: dict[str, type[RepositoryInput] | type[UriInput] | type[UpstreamInput]] = {
     "path": RepositoryInput,
     "uri": UriInput,
     "upstream": UpstreamInput,
 }
+_INPUT_FIELDS = {name: tuple(one.name for one in fields(kind)) for name, kind in _INPUTS.items()}
+_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+_PARTS_KNOWN, _TEXTS_KNOWN, _DEFINITIONS_KNOWN = 65_536, 1_024, 4_096
+"""What is remembered of JSON that was read or written: a push reads the same results twice, and the next one most of them again;
+what a pipeline declares stays for months."""
 
 
 def dumps(value: object) -> str:
     """JSON in ASCII: whatever a path or a message holds survives the way to the database and back."""
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    return _ENCODER.encode(value)
 
 
 def loads(text: str) -> Any:
@@ -73,7 +82,7 @@ def event_of(text: str) -> Event:
 
 
 def reasons_text(reasons: Iterable[Reason]) -> str:
-    return dumps([asdict(reason) for reason in reasons])
+    return dumps([_flat(reason, _REASON) for reason in reasons])
 
 
 def reasons_of(text: str) -> tuple[Reason, ...]:
@@ -81,27 +90,27 @@ def reasons_of(text: str) -> tuple[Reason, ...]:
 
 
 def parts_text(parts: Parts) -> str:
-    return dumps([[part.kind.value, part.subject, part.value] for part in parts])
+    return dumps(rows_of(parts))
 
 
+@lru_cache(_TEXTS_KNOWN)
 def parts_of(text: str) -> Parts:
     return _parts(loads(text))
 
 
 def _parts(rows: Iterable[Sequence[str]]) -> Parts:
-    return tuple(Part(_KINDS[kind], subject, value) for kind, subject, value in rows)
+    return tuple(starmap(_part, rows))
+
+
+@lru_cache(_PARTS_KNOWN)
+def _part(kind: str, subject: str, value: str) -> Part:
+    """The same object for the same part: results share nearly all of theirs with their neighbours."""
+    return Part(_KINDS[kind], subject, value)
 
 
 def ingredients_text(one: Ingredients) -> str:
-    return dumps(
-        {
-            "component": _component_value(one.component),
-            "parts": [[part.kind.value, part.subject, part.value] for part in one.parts],
-            "flags": one.flags,
-            "notes": one.notes,
-            "unknowable": one.unknowable,
-        }
-    )
+    rest = dumps({"flags": one.flags, "notes": one.notes, "unknowable": one.unknowable})
+    return f'{{"component":{_component_text(one.component)},"parts":{one.text},{rest[1:]}'
 
 
 def ingredients_of(text: str) -> Ingredients:
@@ -116,6 +125,10 @@ def ingredients_of(text: str) -> Ingredients:
 
 
 def pipeline_text(pipeline: Pipeline) -> str:
+    return _declared_text(pipeline) if pipeline.native is None else _pipeline_text(pipeline)
+
+
+def _pipeline_text(pipeline: Pipeline) -> str:
     return dumps(
         {
             "name": pipeline.name,
@@ -128,6 +141,9 @@ def pipeline_text(pipeline: Pipeline) -> str:
             "native": asdict(pipeline.native) if pipeline.native else None,
         }
     )
+
+
+_declared_text = lru_cache(_DEFINITIONS_KNOWN)(_pipeline_text)
 
 
 def pipeline_of(text: str) -> Pipeline:
@@ -144,10 +160,15 @@ def pipeline_of(text: str) -> Pipeline:
     )
 
 
+@lru_cache(_DEFINITIONS_KNOWN)
+def _component_text(component: Component) -> str:
+    return dumps(_component_value(component))
+
+
 def _component_value(component: Component) -> dict[str, Any]:
     return {
         **{name: getattr(component, name) for name in _FIELDS},
-        "limits": asdict(component.limits),
+        "limits": _flat(component.limits, _LIMITS),
         "inputs": [[name, _input_value(source)] for name, source in component.inputs],
         "native": asdict(component.native) if component.native else None,
     }
@@ -186,7 +207,12 @@ def _native_of(value: dict[str, Any]) -> Native:
 
 def _input_value(source: Input) -> dict[str, Any]:
     name = next(name for name, kind in _INPUTS.items() if type(source) is kind)
-    return {"is": name, **asdict(source)}
+    return {"is": name, **_flat(source, _INPUT_FIELDS[name])}
+
+
+def _flat(value: object, names: Iterable[str]) -> dict[str, Any]:
+    """A dataclass of plain values as a dictionary: ``asdict`` copies each of them, and takes ten times as long."""
+    return {name: getattr(value, name) for name in names}
 
 
 def _input_of(value: dict[str, Any]) -> Input:

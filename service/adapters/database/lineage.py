@@ -24,16 +24,16 @@ _R, _K, _P = tables.results, tables.result_keys, tables.promotions
 _IN, _OUT, _M = tables.result_inputs, tables.result_outputs, tables.result_metrics
 
 # Made once: putting them together takes longer than running them.
-_RESULTS = select(_R, _R.c.key.label("known_key"), _R.c.static_key.label("known_static")).where(
-    among(_R.c.id, "wanted")
-)
+_PLANNED = (_R.c.id, _R.c.component, _R.c.execution, _R.c.commit, _R.c.started_at, _R.c.ended_at, _R.c.parts)
+_RESULTS = select(*_PLANNED, _R.c.key, _R.c.static_key).where(among(_R.c.id, "wanted"))
 _WITH_STATIC_KEYS = (
-    select(_R, _K.c.key.label("known_key"), _K.c.static_key.label("known_static"))
+    select(*_PLANNED, _K.c.key, _K.c.static_key)
     .join(_K, _K.c.result == _R.c.id)
     .where(among(_K.c.static_key, "wanted"))
     .order_by(_R.c.ended_at.desc(), _R.c.id.desc())
 )
 _MADE = select(_OUT.c.digest).distinct().join(_K, _K.c.result == _OUT.c.result).where(among(_K.c.static_key, "wanted"))
+_OUTPUTS = select(_OUT.c.result, _OUT.c.name, _OUT.c.digest).where(among(_OUT.c.result, "ids")).order_by(_OUT.c.name)
 _OF_RESULTS = {
     table.name: select(table).where(among(table.c.result, "ids")).order_by(table.c.result, table.c.name)
     for table in (_IN, _OUT, _M)
@@ -233,21 +233,21 @@ class Lineage:
     def _planning(self, query: Select[Any], wanted: Collection[str]) -> list[Result]:
         rows = self._connection.execute(query, {"wanted": wanted}).all()
         outputs: dict[str, dict[str, str]] = defaultdict(dict)
-        for made in self._rows(_OUT, [row.id for row in rows]):
-            outputs[made.result][made.name] = made.digest
+        for result, name, digest in self._connection.execute(_OUTPUTS, {"ids": [row.id for row in rows]}):
+            outputs[result][name] = digest
         return [
             Result(
-                id=row.id,
-                component=row.component,
-                key=row.known_key,
-                static_key=row.known_static,
-                parts=parts_of(row.parts),
-                outputs=outputs[row.id],
-                execution=row.execution,
-                commit=row.commit,
-                seconds=row.ended_at - row.started_at,
+                id=id,
+                component=component,
+                key=key,
+                static_key=static_key,
+                parts=parts_of(parts),
+                outputs=outputs[id],
+                execution=execution,
+                commit=commit,
+                seconds=ended - started,
             )
-            for row in rows
+            for id, component, execution, commit, started, ended, parts, key, static_key in rows
         ]
 
     def _records(self, query: Select[Any]) -> list[ResultRecord]:

@@ -8,12 +8,15 @@ import os
 import select
 import subprocess
 import threading
+from collections.abc import Iterator, Mapping, Sequence
 
 from service.adapters.git.command import Git, bound
 
 _SECONDS = 10.0
 _HEADER = 200
 """Bytes: more than ``<oid> <type> <size>`` ever has."""
+_AT_ONCE = 256
+"""Questions that wait in a pipe without filling it, however long the answers are."""
 
 
 class Catalogue:
@@ -28,18 +31,48 @@ class Catalogue:
     def read(self, oid: str, kind: str, most: int) -> bytes | None:
         """The content of an object of this kind with at most ``most`` bytes; ``None`` for anything else, also for what is
         missing: it may have come since, and a mirror that was made anew is another repository."""
-        question = f"{oid}\n".encode()
+        return self.read_all([oid], kind, most).get(oid)
+
+    def read_all(self, oids: Sequence[str], kind: str, most: int) -> Mapping[str, bytes]:
+        """The contents of those of which ``read`` has one."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(oids), _AT_ONCE):
+            found |= self._read_some(oids[start : start + _AT_ONCE], kind.encode(), most)
+        return found
+
+    def _read_some(self, oids: Sequence[str], kind: bytes, most: int) -> Mapping[str, bytes]:
+        found: dict[str, bytes] = {}
         with self._lock:
             try:
-                fields = self._looking.header(question).split()
-                if len(fields) != 3 or fields[1] != kind.encode() or int(fields[2]) > most:
-                    return None
-                if self._reading.header(question).split() != fields:
-                    raise ValueError("git cat-file answered another question")
-                return self._reading.content(int(fields[2]))
+                there = [
+                    (oid, said)
+                    for oid, said in zip(oids, self._looking.headers(oids), strict=True)
+                    if len(said) == 3 and said[1] == kind and int(said[2]) <= most
+                ]
+                for (oid, said), again in zip(there, self._reading.headers([oid for oid, _ in there]), strict=True):
+                    if said != again:
+                        raise ValueError("git cat-file answered another question")
+                    found[oid] = self._reading.content(int(said[2]))
             except (OSError, ValueError):  # it died, or says what cannot be
                 self._end()
-                return None
+        return found
+
+    def lacks(self, oids: Sequence[str]) -> Sequence[str] | None:
+        """Which of these are missing; ``None``: no answer."""
+        found: list[str] = []
+        for start in range(0, len(oids), _AT_ONCE):
+            some = oids[start : start + _AT_ONCE]
+            with self._lock:
+                try:
+                    found += [
+                        oid
+                        for oid, said in zip(some, self._looking.headers(some), strict=True)
+                        if said[1:] == [b"missing"]
+                    ]
+                except (OSError, ValueError):
+                    self._end()
+                    return None
+        return found
 
     def close(self) -> None:
         """End both; a later question starts them anew."""
@@ -60,19 +93,20 @@ class _Lasting:
         self._process: subprocess.Popen[bytes] | None = None
         self._said = bytearray()
 
-    def header(self, question: bytes) -> bytes:
-        """Ask; the first line of the answer."""
+    def headers(self, oids: Sequence[str]) -> Iterator[Sequence[bytes]]:
+        """Ask of at most ``_AT_ONCE``; the fields of the first line of each answer, in order. Where a content follows, it is to
+        be taken before the next."""
         process = self._started()
         assert process.stdin is not None, "started with pipes"
-        process.stdin.write(question)
+        process.stdin.write("".join(f"{oid}\n" for oid in oids).encode())
         process.stdin.flush()
-        while b"\n" not in self._said:
-            if len(self._said) > _HEADER:
-                raise OSError("git cat-file says what it never says")
-            self._hear(process)
-        line, _, rest = self._said.partition(b"\n")
-        self._said = rest
-        return bytes(line)
+        for _ in oids:
+            while b"\n" not in self._said:
+                if len(self._said) > _HEADER:
+                    raise OSError("git cat-file says what it never says")
+                self._hear(process)
+            line, _, self._said = self._said.partition(b"\n")
+            yield bytes(line).split()
 
     def content(self, size: int) -> bytes:
         """The rest of the answer: so many bytes, and the line end after them."""

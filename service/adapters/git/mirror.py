@@ -83,15 +83,14 @@ class Mirror(Objects):
         raise Refused(f"resolving {shown(revision)[:100]}: {self._name} has no such branch, tag or commit")
 
     def prefetch(self, oids: Sequence[str]) -> None:
-        """One fetch for all the blobs that a blobless mirror lacks, instead of one for each. What the remote lost since
-        (forced pushes, and its own cleaning) stays missing."""
-        flags = ("cat-file", "--batch-check=%(objectname) %(objecttype)")
-        stdin = "".join(f"{oid}\n" for oid in oids).encode()
-        output = self.git.run(*flags, act="looking for blobs", stdin=stdin, long=True)
-        missing = [line.split()[0] for line in output.splitlines() if line.endswith(b" missing")]
+        """One fetch for all the blobs that a blobless mirror lacks (for all of these, if nobody says which), instead of one for
+        each. What the remote lost since (forced pushes, and its own cleaning) stays missing."""
+        missing = self._catalogue.lacks(oids)
+        if missing is None:
+            missing = oids
         if missing:
             with self._locked():
-                waiting, left = [missing], _LOST_BLOBS
+                waiting, left = [[oid.encode() for oid in missing]], _LOST_BLOBS
                 while waiting and left:
                     batch, left = waiting.pop(0), left - 1
                     if not self._fetch_blobs(batch) and len(batch) > 1:

@@ -34,8 +34,6 @@ _LONGEST_PATH, _DEEPEST_PATH = 4_096, 200
 _LARGEST_COMMIT = 4 * 1024 * 1024
 _DIFF_SECONDS = 120.0
 _BATCH = 64
-_FEW = 16
-"""Blobs that are read one by one from the git that stays; for more, starting another one is cheaper."""
 _PERSON = re.compile(r"^(?P<name>.*?) ?<[^>]*> ?(?P<time>\d{1,20})?(?: |$)")
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999: Python knows no later one, and a commit may claim any."""
@@ -130,9 +128,7 @@ class Objects:
     def blobs(self, oids: Sequence[str], limit: int) -> Mapping[str, bytes | None]:
         """Contents in one batch; ``None`` for what is missing or larger than ``limit``."""
         asked = [_full(oid) for oid in dict.fromkeys(oids)]
-        found: dict[str, bytes | None] = dict.fromkeys(asked)
-        if len(asked) <= _FEW:
-            found |= {oid: self._catalogue.read(oid, "blob", limit) for oid in asked}
+        found: dict[str, bytes | None] = {**dict.fromkeys(asked), **self._catalogue.read_all(asked, "blob", limit)}
         wanted = [oid for oid, content in found.items() if content is None]
         if not wanted:
             return found

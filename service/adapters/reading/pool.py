@@ -16,7 +16,7 @@ from service.domain.pipeline import Manifest
 from service.ports.reader import Budget
 
 PROCESSES = 2
-_SEVERAL = 12
+_SEVERAL = 18
 """Blobs that go to a process together, if they are small."""
 
 

@@ -6,6 +6,7 @@ Started by ``isolation`` as ``python -m service.adapters.reading.process``; fram
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import resource
 import struct
@@ -36,6 +37,8 @@ READERS: dict[Kind, Callable[[bytes], Fact]] = {
 DOCUMENT = "document"
 MEMORY_BYTES = 1_500 * 1024 * 1024
 CPU_SECONDS = 10
+_GARBAGE = 100_000
+"""New objects before cycles are looked for: a syntax tree has none, and goes with its last reference."""
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +68,7 @@ def serve() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    gc.set_threshold(_GARBAGE)
     while (request := read_frame(sys.stdin.buffer)) is not None:
         soft = int(time.process_time()) + CPU_SECONDS
         resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))

@@ -36,7 +36,7 @@ _LONGEST, _DEEPEST = 512, 8
 
 def read_paths(nodes: Sequence[ast.AST]) -> list[Read]:
     """Of a module's telling nodes: in the order of the text, each once."""
-    calls = [node for node in nodes if isinstance(node, ast.Call) and _may_read(_last(node.func))]
+    calls = [node for node in nodes if node.__class__ is ast.Call and _may_read(_last(node.func))]
     if not calls:
         return []
     names = _Names(nodes)

@@ -39,8 +39,8 @@ def read_python(source: bytes) -> PythonFacts:
         reading = Walk(syntax.nodes)
         reads = tuple(read_paths(syntax.nodes))
         meaning = ("\n".join(syntax.meaning), *_magic_comments(source))
-        blanked = _hash(*meaning)
-        kept = _hash(*meaning, "", *syntax.docstrings)
+        digest = _hash(*meaning)
+        blanked, kept = digest.hexdigest(), _hash("", *syntax.docstrings, after=digest).hexdigest()
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         return _read_newer(source, type(error).__name__)
     return PythonFacts(
@@ -56,11 +56,12 @@ def read_python(source: bytes) -> PythonFacts:
     )
 
 
-def _hash(*texts: str) -> str:
-    digest = hashlib.sha256()
+def _hash(*texts: str, after: hashlib._Hash | None = None) -> hashlib._Hash:
+    """Of these texts, ``after`` those that were hashed already."""
+    digest = hashlib.sha256() if after is None else after.copy()
     for text in texts:
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
+    return digest
 
 
 def _magic_comments(source: bytes) -> Iterator[str]:
@@ -107,7 +108,7 @@ def _read_newer(source: bytes, why: str) -> PythonFacts:
         text = source.decode("utf-8", "replace")
         obeyed = [" ".join(token.split()) for token in tokens if _MAGIC.match(token)]
         code = [token for token in tokens if not token.startswith("#")]
-        digest = f"newer {_hash(*_first_comments(text), *_script_blocks(text), *obeyed, '', *code)}"
+        digest = f"newer {_hash(*_first_comments(text), *_script_blocks(text), *obeyed, '', *code).hexdigest()}"
     return PythonFacts(
         kept=digest,
         blanked=digest,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from typing import Any
 
 TELLING = frozenset(
     {ast.Import, ast.ImportFrom, ast.Name, ast.Attribute, ast.Constant, ast.Assign, ast.AugAssign, ast.AnnAssign}
@@ -18,11 +19,14 @@ _OWNERS = frozenset({ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctio
 """What may begin with a docstring."""
 _SILENT = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 """Fields that follow from where a node stands, or mean nothing."""
-_FIELDS = {
+_FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(name for name in kind._fields if name not in _SILENT)
     for kind in vars(ast).values()
     if isinstance(kind, type) and issubclass(kind, ast.AST)
 }
+_LEAVES = frozenset({ast.Name, ast.Constant})
+"""Half of all nodes: they have one field, and nothing below it."""
+_NAMES = {kind: kind.__name__ for kind in _FIELDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +43,40 @@ def flatten(tree: ast.Module) -> Syntax:
     """Every node before its children. What is written can be read in one way only: a node's kind says which fields follow, a
     list its length, a child its place; so no two modules of other meaning give the same text."""
     found = Syntax()
-    write = found.meaning.append
-    waiting: list[object] = [tree]
+    write, tell = found.meaning.append, found.nodes.append
+    waiting: list[Any] = [tree]
     while waiting:
         node = waiting.pop()
         kind = node.__class__
-        if kind not in _FIELDS:  # None, or a name, in a list of others
+        fields = _FIELDS.get(kind)
+        if fields is None:  # None, or a name, in a list of others
             write(repr(node))
             continue
-        write(kind.__name__)
+        write(_NAMES[kind])
         if kind in TELLING:
-            found.nodes.append(node)  # type: ignore[arg-type]
-        children: list[object] = []
-        for name in _FIELDS[kind]:
-            value = getattr(node, name, None)
-            if value.__class__ is list:
+            tell(node)
+            if kind in _LEAVES:
+                write(repr(getattr(node, fields[0])))
+                continue
+        children: list[Any] = []
+        for name in fields:
+            value: Any = getattr(node, name, None)
+            what = value.__class__
+            if what is list:
                 if kind in _OWNERS and name == "body" and (text := _docstring(value)) is not None:
                     found.docstrings.append(f"{len(found.meaning)} {text!r}")
                     value = value[1:] or [ast.Pass()]
                 write(str(len(value)))
                 children += value
-            elif value.__class__ in _FIELDS:
-                if _FIELDS[value.__class__]:
-                    write(".")
-                    children.append(value)
-                else:  # an operator
-                    write(value.__class__.__name__)
-            else:
+                continue
+            below = _FIELDS.get(what)
+            if below is None:
                 write(repr(value))
+            elif below:
+                write(".")
+                children.append(value)
+            else:  # an operator
+                write(_NAMES[what])
         children.reverse()
         waiting += children
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from service.adapters.reading import python_names as names
@@ -22,6 +23,14 @@ _REFERRED = frozenset(
 """Last parts of all names whose mere mention tells something; ``torch.jit`` besides."""
 _BELOW_IMPORT_PATHS = ("site.addsitedir", *(f"{path}." for path in names.IMPORT_PATHS))
 _BELOW_WALKERS = tuple(one for one in names.WALKERS if one.endswith("."))
+_HUB = "torch.hub.load"
+_CALLED = frozenset(
+    {*names.IMPORTERS, *names.EXECUTORS, *names.LOADERS, *names.WALKERS, *names.INSTANTIATORS, _HUB, "getattr"}
+)
+_CALLED_BELOW = (*_BELOW_IMPORT_PATHS, "__all__.", *_BELOW_WALKERS, *names.PROGRAMS)
+_NAMING = frozenset({ast.Name, ast.Attribute, ast.Call})
+"""The kinds of expression that ``_dotted`` can name."""
+_BINDING = frozenset({ast.Import, ast.ImportFrom, ast.Assign})
 
 
 class Walk:
@@ -42,7 +51,6 @@ class Walk:
         looks: dict[type[ast.AST], Callable[[Any], None]] = {
             ast.Import: self._import,
             ast.ImportFrom: self._import_from,
-            ast.Name: self._name,
             ast.Attribute: self._attribute,
             ast.Constant: self._constant,
             ast.Assign: self._assign,
@@ -53,8 +61,10 @@ class Walk:
             ast.Dict: self._dict,
         }
         for node in nodes:
-            look = looks.get(node.__class__)
-            if look is not None:
+            if node.__class__ is ast.Name:  # every other one
+                if node.id in self._names or node.id in _REFERRED:
+                    self._referred(node)
+            elif (look := looks.get(node.__class__)) is not None:
                 look(node)
 
     def _doubt(self, what: str, node: ast.expr | ast.stmt, widen: str) -> None:
@@ -87,10 +97,6 @@ class Walk:
 
     # names ------------------------------------------------------------------------------------------------------------
 
-    def _name(self, node: ast.Name) -> None:
-        if node.id in self._names or node.id in _REFERRED:
-            self._referred(node)
-
     def _attribute(self, node: ast.Attribute) -> None:
         if node.attr in _REFERRED or node.attr.startswith("jit"):
             self._referred(node)
@@ -110,6 +116,8 @@ class Walk:
             self._doubt(f"hands {last} on", node, "all")
 
     def _constant(self, node: ast.Constant) -> None:
+        if node.value.__class__ is not str:
+            return
         if node.value == "__doc__":
             self.reads_docstrings = True
         elif node.value == "__all__":
@@ -132,7 +140,7 @@ class Walk:
             self.exports += [COMPUTED for one in ast.walk(target) if isinstance(one, ast.Name) and one.id == "__all__"]
         while isinstance(target, ast.Subscript | ast.Starred):
             target = target.value
-        if self._dotted(target) in names.IMPORT_PATHS or self._dotted(value) in names.IMPORT_PATHS:
+        if any(one.__class__ in _NAMING and self._dotted(one) in names.IMPORT_PATHS for one in (target, value)):
             self._doubt("changes the import path", at, "python")
 
     def _exported(self, value: ast.expr) -> None:
@@ -144,8 +152,15 @@ class Walk:
     # calls ------------------------------------------------------------------------------------------------------------
 
     def _call(self, node: ast.Call) -> None:
-        name, last = self._dotted(node.func) or "", _last(node.func)
-        self._called.add(node.func)
+        function = node.func
+        name, last = self._dotted(function) or "", _last(function)
+        self._called.add(function)
+        if _tells(name, last) or _is_shell(function):
+            self._told(node, name, last)
+        self._given(node, last)
+
+    def _told(self, node: ast.Call, name: str, last: str) -> None:
+        """A call whose name alone says that something may be imported, run or loaded."""
         if name in names.IMPORTERS or last in names.IMPORTING:
             self._dynamic_import(node)
         elif name.startswith(_BELOW_IMPORT_PATHS):
@@ -161,21 +176,27 @@ class Walk:
             self._doubt(f"{name} may import anything", node, "python")
         elif name in names.INSTANTIATORS and not isinstance(_argument(node, 0, "config"), ast.Dict):
             self._doubt(INSTANTIATES, node, "python")
-        elif name == "torch.hub.load" and _literal(_argument(node, 4, "source")) not in (None, "github"):
-            self._doubt("torch.hub.load may import anything", node, "python")
+        elif name == _HUB and _literal(_argument(node, 4, "source")) not in (None, "github"):
+            self._doubt(f"{_HUB} may import anything", node, "python")
         elif name.startswith(names.PROGRAMS) or last in names.SHELLS or _is_shell(node.func):
             self.scripts += word_paths(node)
             self._doubt("runs another program", node, "all")
         elif name == "getattr" and _is_hidden(node, self._dotted(node.args[0]) if node.args else None):
             self._doubt(f"hands {_literal(node.args[1])} on", node, "all")
-        self._given(node, last)
 
     def _given(self, node: ast.Call, last: str) -> None:
         """What an argument reveals: the import path handed on, or this very file read or copied."""
-        values = [*node.args, *(keyword.value for keyword in node.keywords)]
-        if last not in names.READERS_OF_A_LIST and any(self._dotted(one) == "sys.path" for one in values):
+        own = path = False
+        given = [*node.args, *(keyword.value for keyword in node.keywords)] if node.keywords else node.args
+        for one in given:
+            kind = one.__class__
+            if kind is ast.Name:
+                own = own or one.id == "__file__"  # type: ignore[attr-defined]
+                path = path or self._names.get(one.id) == "sys.path"  # type: ignore[attr-defined]
+            elif kind in _NAMING:
+                path = path or self._dotted(one) == "sys.path"
+        if path and last not in names.READERS_OF_A_LIST:
             self._doubt("hands the import path on", node, "python")
-        own = any(isinstance(one, ast.Name) and one.id == "__file__" for one in values)
         if (own and last not in names.PATH_FUNCTIONS) or (
             last in ("read_text", "read_bytes", "open")
             and isinstance(node.func, ast.Attribute)
@@ -232,6 +253,8 @@ class Walk:
 
     def _dotted(self, node: ast.AST) -> str | None:
         """``importlib.import_module`` for whatever local name it goes by."""
+        if node.__class__ is ast.Name:  # nearly always
+            return self._names.get(node.id, node.id)
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
@@ -240,11 +263,19 @@ class Walk:
         return ".".join([base, *reversed(parts)]) if base else None
 
 
+@lru_cache(4_096)
+def _tells(name: str, last: str) -> bool:
+    """Whether a call of this name is one of those that ``Walk._told`` looks into; most are not."""
+    return name in _CALLED or last in names.IMPORTING or last in names.SHELLS or name.startswith(_CALLED_BELOW)
+
+
 def _aliases(nodes: Sequence[ast.AST]) -> dict[str, str]:
     """Local name → what was imported under it, anywhere in the file: a function may use what is imported further down."""
     found: dict[str, str] = {}
     starred: list[str] = []
     for node in nodes:
+        if node.__class__ not in _BINDING:
+            continue
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]
@@ -255,9 +286,8 @@ def _aliases(nodes: Sequence[ast.AST]) -> dict[str, str]:
             for alias in node.names:
                 found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
                 starred += [node.module] if alias.name == "*" else []
-    known = [*names.IMPORTERS, *names.LOADERS, *names.WALKERS, *names.PROGRAM_STARTERS, *names.IMPORT_PATHS]
     for module in starred:  # `from subprocess import *` brings `run`
-        for name in known:
+        for name in (*names.IMPORTERS, *names.LOADERS, *names.WALKERS, *names.PROGRAM_STARTERS, *names.IMPORT_PATHS):
             if name.rpartition(".")[0] == module:
                 found.setdefault(name.rpartition(".")[2], name)
     return found
@@ -274,7 +304,8 @@ def _loaded(node: ast.AST) -> str | None:
 
 
 def _last(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    kind = node.__class__
+    return node.id if kind is ast.Name else node.attr if kind is ast.Attribute else ""  # type: ignore[attr-defined]
 
 
 def _argument(node: ast.Call, position: int, *keywords: str) -> ast.expr | None:
