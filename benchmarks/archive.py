@@ -107,8 +107,8 @@ def _copy(connection: Connection, patterns: Mapping[bool, Mapping[str, list[_Row
     made: dict[str, list[dict[str, Any]]] = {table.name: [] for table in _TABLES}
     for number in numbers:
         names = Names(number)
-        for table, rows in patterns[names.prepared].items():
-            made[table] += [row.of(names) for row in rows if names.version or not table.startswith("model")]
+        for name, rows in patterns[names.prepared].items():
+            made[name] += [row.of(names) for row in rows if names.version or not name.startswith("model")]
     for table in _TABLES:
         if made[table.name]:
             connection.execute(insert(table), made[table.name])

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import dvc
-from benchmarks.measure import SCRATCH, Report, percentile, progress, settle
+from benchmarks.measure import ROOT, SCRATCH, Report, percentile, progress, settle
 from benchmarks.monorepo import Monorepo, monorepo
 from benchmarks.past import succeed
 from service.adapters.backends.local.objects import Objects
@@ -27,7 +27,6 @@ from service.settings import Settings
 
 NAME, MAIN = "acme/mono", "refs/heads/main"
 SENTINEL = b"refit-benchmark\n"
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass
@@ -151,7 +150,7 @@ def run(rounds: int = 40) -> None:
 
 def _warm(bench: Bench, floor: Floor, report: Report, rounds: int) -> None:
     pushed = bench.pushed
-    kinds = {
+    kinds: dict[str, tuple[Callable[[int], Mapping[str, str]], int | None, int]] = {
         "one parameter": (lambda n: pushed.parameter(n % pushed.pipelines, f"0.{n:04}1"), 10, rounds),
         "300 files": (lambda n: pushed.wide(300, str(n)), 150, max(5, rounds // 4)),
         "comment in a library of all": (lambda n: pushed.comment(str(n)), None, max(5, rounds // 4)),

@@ -18,7 +18,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 SUMMARY = RESULTS / "summary.json"
 SCRATCH = Path(tempfile.gettempdir()) / "refit-benchmarks"
 """What is generated once and used again; may be deleted at any time."""

@@ -20,7 +20,7 @@ def run(times: int = _TIMES) -> None:
     report = Report("memory", "Memory: resident set of `refit serve` with its worker, idle, SQLite")
     SCRATCH.mkdir(exist_ok=True)
     settle()
-    service, family, bare, ready = [], [], [], []
+    service, together, bare, ready = [], [], [], []
     for number in range(times):
         progress.print(f"memory: {number + 1} of {times}")
         scratch = tempfile.TemporaryDirectory(prefix="refit-memory-", dir=SCRATCH)
@@ -28,11 +28,11 @@ def run(times: int = _TIMES) -> None:
             ready.append(one.ready_seconds * 1_000)
             time.sleep(_IDLE_SECONDS)
             service.append(resident(one.process.pid))
-            family.append(sum(resident(pid) for pid in family(one.process.pid)))
+            together.append(sum(resident(pid) for pid in family(one.process.pid)))
         bare.append(_reference())
     ratio = statistics.median(service) / statistics.median(bare)
     report.add("refit serve", "MB", service, ratio=ratio, to="× python + fastapi + sqlalchemy")
-    report.add("refit serve and its processes", "MB", family)
+    report.add("refit serve and its processes", "MB", together)
     report.add("python + fastapi + sqlalchemy", "MB", bare)
     report.add("refit serve: process start → listens, new home", "ms", ready)
     report.publish()

@@ -17,8 +17,8 @@ import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from benchmarks.measure import SCRATCH, Report, percentile, progress, settle
-from benchmarks.serving import ROOT, Served, push_body, request, served, signed
+from benchmarks.measure import ROOT, SCRATCH, Report, percentile, progress, settle
+from benchmarks.serving import Served, push_body, request, served, signed
 
 CONNECTIONS, SECONDS, ROUNDS = 32, 6.0, 5
 BOUND = 0.35
