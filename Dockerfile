@@ -28,6 +28,8 @@ COPY LICENSE /app/
 COPY migrations /app/migrations
 COPY pipelines /app/pipelines
 COPY service /app/service
+# Each command and each step is a process of its own, which would parse all of this again: nothing is written here at run time.
+RUN python -m compileall -q /app/migrations /app/service
 # All that is written at run time lies below REFIT_HOME and /tmp, so the root file system may be read-only.
 ENV PATH=/opt/refit/bin:$PATH \
     PYTHONPATH=/app \

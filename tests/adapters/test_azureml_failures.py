@@ -14,20 +14,24 @@ from service.adapters.backends.azureml.backend import AzureMLBackend
 from service.domain.errors import Refused, Retry
 from service.domain.execution import Seen
 from tests.azureml import jobs, opened
+from tests.conftest import LONG
 from tests.emulators.azureml.process import AzureML
 from tests.three_steps import dated, ended, outputs, works
 
 _numbers = count(1)
+_MORE_REFUSALS = [
+    ("jobs.put", {"status": 429, "retry_after": 0}, Retry, "patience"),
+    ("jobs.get", {"status": 401}, Retry, "expired or wrong"),
+] * LONG
+"""Answers that others give too, to another operation."""
 
 
 @pytest.mark.parametrize(
     ("operation", "fault", "raised", "words"),
     [
         ("jobs.get", {"status": 429, "retry_after": 1}, Retry, "patience"),
-        ("jobs.put", {"status": 429, "retry_after": 0}, Retry, "patience"),
         ("datastores.get", {"status": 503}, Retry, "Azure failed"),
         ("jobs.put", {"status": 500}, Retry, "Azure failed"),
-        ("jobs.get", {"status": 401}, Retry, "expired or wrong"),
         ("token.post", {"status": 401}, Retry, "expired or wrong"),
         ("", {}, Refused, "does not allow Microsoft.MachineLearningServices/workspaces/jobs/write; add it to the role"),
         ("components.put", {"status": 403}, Refused, "components"),
@@ -37,6 +41,7 @@ _numbers = count(1)
             Refused,
             "ask Azure to raise it",
         ),
+        *_MORE_REFUSALS,
     ],
 )
 def test_a_submission_that_azure_does_not_take(

@@ -89,11 +89,20 @@ def test_the_image_is_what_the_dockerfile_says(engine: Engine, image: str) -> No
 
 
 def test_nothing_is_inside_but_what_it_runs(engine: Engine, image: str) -> None:
-    look = "ls /app; ls -A /build /opt /var/lib/apt/lists /root/.cache 2>/dev/null; find /app -name __pycache__ -o -name .git"
+    look = (
+        "ls /app; ls -A /build /opt /var/lib/apt/lists /root/.cache 2>/dev/null; "
+        "find /app -name .git; find /app/pipelines -name __pycache__"
+    )
     found = engine.podman("run", "--rm", "--network=none", "--user=0", image, "sh", "-c", look)
     assert set(found.split()) == {
         "LICENSE", "migrations", "pipelines", "service", "/opt:", "refit", "/var/lib/apt/lists:"
     }  # fmt: skip
+
+
+def test_its_modules_are_compiled_once(engine: Engine, image: str) -> None:
+    look = "cd /app && for kind in py pyc; do find service migrations -name *.$kind | wc -l; done"
+    modules, compiled = engine.podman("run", "--rm", "--network=none", image, "sh", "-c", look).split()
+    assert int(modules) == int(compiled) > 200
 
 
 def test_what_is_installed_is_what_is_locked(engine: Engine, image: str) -> None:
