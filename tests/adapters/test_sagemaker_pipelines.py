@@ -262,6 +262,13 @@ def test_a_submission_that_aws_does_not_take(
     assert ended(backend, backend.submit(given))[0].seen is Seen.SUCCEEDED, "and the token is still good"
 
 
+def test_an_upload_that_aws_does_not_take(cloud: SageMaker, compiler: Compiler, name: str, tmp_path: Path) -> None:
+    """A file's upload fails in an exception of its own."""
+    backend = SageMakerBackend(cloud.declared(bucket="there-is-none"), tmp_path, compiler=compiler)
+    with pytest.raises(Refused, match=r"uploading the bundle: AWS refuses PutObject: NoSuchBucket: .* does not exist"):
+        backend.submit(works(name, "preprocess"))
+
+
 @pytest.mark.parametrize("error", ["ThrottlingException", "AccessDeniedException", "ExpiredTokenException"])
 def test_what_runs_is_not_given_up_because_nobody_can_look(
     cloud: SageMaker, backend: SageMakerBackend, name: str, error: str

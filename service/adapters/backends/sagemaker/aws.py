@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from boto3.exceptions import S3UploadFailedError
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
@@ -52,6 +53,11 @@ def calling(act: str, *, starts: bool = False) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _translated(act, error, starts) from error
+    except S3UploadFailedError as error:
+        answer = error.__context__  # boto3 raises it in place of what AWS answered
+        if not isinstance(answer, ClientError):
+            raise
+        raise _translated(act, answer, starts) from error
     except NoCredentialsError as error:
         raise Retry(
             f"{act}: there are no AWS credentials; give the service a role, or AWS_PROFILE", _OPERATOR_SECONDS
