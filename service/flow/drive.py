@@ -28,14 +28,18 @@ from service.ports.store import Store, Work
 _ROUNDS = 5
 """How often a move asks again because the state has changed while it asked, before it is put off."""
 _FIRST_POLL, _SLOWEST_POLL, _SLOWEST_CLOUD_POLL = 0.15, 2.0, 30.0
+_MOVES_PER_SECOND = 50.0
+"""At most, over all steps that run on a cloud: it is asked far less often, and each move costs milliseconds of the processor."""
 
 
 @dataclass(frozen=True)
 class _Moment:
-    """What a move is decided from, read in one unit of work; ``slots`` and ``wanted`` as ``advance`` has them."""
+    """What a move is decided from, read in one unit of work; ``slots`` and ``wanted`` as ``advance`` has them. ``running``: steps
+    on that backend."""
 
     execution: Execution
     history: History
+    running: int
     slots: int
     wanted: Collection[str]
 
@@ -117,7 +121,7 @@ class Driver:
                 moment = self._moment(work, lease, observations)  # again: a stop may have arrived while we looked
                 decided = self._decided(moment, observations, backend, answers)
                 if decided is not None:
-                    return self._stored(work, lease, moment.execution, *decided, backend)
+                    return self._stored(work, lease, moment, *decided, backend)
             answers = self._asked(lease, observations, backend)
         with self.store.begin() as work:
             work.jobs.defer(lease, _FIRST_POLL, counts=False)
@@ -127,10 +131,13 @@ class Driver:
         execution = work.executions.get(lease.id)
         assert execution is not None, "executions are never deleted while leased"
         name = execution.pipeline.backend
+        history = self.history(work, execution) if asks_the_past(execution, observations) else History()
+        running = work.executions.running(name)
         return _Moment(
             execution,
-            self.history(work, execution) if asks_the_past(execution, observations) else History(),
-            slots=max(0, self.slots.get(name, 1) - work.executions.running(name)),
+            history,
+            running,
+            slots=max(0, self.slots.get(name, 1) - running),
             wanted=work.executions.wanted(besides=execution.id) if execution.superseded_by else (),
         )
 
@@ -181,7 +188,7 @@ class Driver:
         self,
         work: Work,
         lease: Lease,
-        execution: Execution,
+        moment: _Moment,
         moved: Execution,
         actions: Sequence[Action],
         backend: Backend,
@@ -196,12 +203,12 @@ class Driver:
                 self.conclude(work, moved, action)
         if moved.ended_at is not None:
             moved = self.ended(work, moved)
-        if moved != execution:
+        if moved != moment.execution:
             work.executions.save(moved, lease)
         if moved.ended_at is not None:
             work.jobs.finish(lease)
         elif not any(isinstance(action, Submit | Cancel) for action in acts):
-            work.jobs.defer(lease, self._pause(moved, backend), counts=False)
+            work.jobs.defer(lease, self._pause(moved, backend, moment.running), counts=False)
         return moved, acts
 
     def _occupied(self, work: Work, execution: Execution, actions: Sequence[Action]) -> tuple[Execution, list[Action]]:
@@ -305,14 +312,14 @@ class Driver:
             outputs=execution.foreseen(step, len(step.attempts)),
         )
 
-    def _pause(self, execution: Execution, backend: Backend) -> float:
+    def _pause(self, execution: Execution, backend: Backend, running: int = 0) -> float:
         """Seconds until the next look: soon for a young attempt, slower for a long one; slowest where looks cost calls to a
-        cloud, which makes them last as long."""
+        cloud, which makes them last as long, and slower the more runs there."""
         started = [s.current.started_at for s in execution.steps if s.current and s.current.started_at]
-        if not started:
-            return _FIRST_POLL
-        age = (self.clock.now() - max(started)).total_seconds()
-        return min(_SLOWEST_CLOUD_POLL if backend.composes else _SLOWEST_POLL, max(_FIRST_POLL, age / 20))
+        pause = max(_FIRST_POLL, (self.clock.now() - max(started)).total_seconds() / 20 if started else 0.0)
+        if not backend.composes:
+            return min(_SLOWEST_POLL, pause)
+        return min(_SLOWEST_CLOUD_POLL, max(pause, running / _MOVES_PER_SECOND))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -214,3 +215,26 @@ def test_what_another_worker_made_while_a_move_was_decided_is_not_made_again(
     worker.join()
     both = [shop.finish(mine.id), shop.look(theirs.id)]
     assert sorted(states(one)["prep"] for one in both) == ["reused", "succeeded"]
+
+
+@pytest.mark.parametrize("others", [0, 1_000])
+def test_the_more_runs_on_a_cloud_the_less_often_each_is_looked_at(
+    sqlite: Database, pushed: Origin, hosts: MirrorHost, reader: IsolatedReader, tmp_path: Path, others: int
+) -> None:
+    cloud = Watched(make_backend("local", tmp_path / "here", uv=uv.find_uv_bin()), lambda _: None)
+    cloud.composes, cloud.slots = True, 10_000
+    shop = Workshop(sqlite, pushed, hosts, reader, tmp_path, more={"here": cloud})
+    with sqlite.begin() as work:
+        for number in range(others):
+            assert work.executions.occupy(f"key {number}", f"other.{number}", "here")
+    alone = HERE.replace("train:", "alone:").partition("      alone:")[0]
+    id = shop.begin(shop.push({**SUMS, "refit.yaml": alone, "prep.py": "import time\ntime.sleep(100)\n"})).id
+    shop.drive()
+    while shop.look(id).steps[0].attempts[0].started_at is None:
+        shop.drive()
+    with closing(sqlite3.connect(tmp_path / "refit.db")) as database:
+        (due,) = database.execute("select due_at from executions").fetchone()
+    assert due - time.time() > 15.0 if others else due - time.time() < 2.0
+    with sqlite.begin() as work:
+        assert work.executions.mark(id, cancelled="seen enough")
+    shop.finish(id)
