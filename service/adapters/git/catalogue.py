@@ -8,7 +8,7 @@ import os
 import select
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from service.adapters.git.command import Git, bound
 
@@ -17,6 +17,11 @@ _HEADER = 200
 """Bytes: more than ``<oid> <type> <size>`` ever has."""
 _AT_ONCE = 256
 """Questions that wait in a pipe without filling it, however long the answers are."""
+
+
+def lines(oids: Iterable[str]) -> bytes:
+    """What a git that reads object names is given."""
+    return "".join(f"{oid}\n" for oid in oids).encode()
 
 
 class Catalogue:
@@ -57,8 +62,8 @@ class Catalogue:
                 self._end()
         return found
 
-    def lacks(self, oids: Sequence[str]) -> Sequence[str] | None:
-        """Which of these are missing; ``None``: no answer."""
+    def lacks(self, oids: Sequence[str]) -> Sequence[str]:
+        """Which of these are missing: all of them, if nobody says which."""
         found: list[str] = []
         for start in range(0, len(oids), _AT_ONCE):
             some = oids[start : start + _AT_ONCE]
@@ -71,7 +76,7 @@ class Catalogue:
                     ]
                 except (OSError, ValueError):
                     self._end()
-                    return None
+                    return oids
         return found
 
     def close(self) -> None:
@@ -98,7 +103,7 @@ class _Lasting:
         be taken before the next."""
         process = self._started()
         assert process.stdin is not None, "started with pipes"
-        process.stdin.write("".join(f"{oid}\n" for oid in oids).encode())
+        process.stdin.write(lines(oids))
         process.stdin.flush()
         for _ in oids:
             while b"\n" not in self._said:

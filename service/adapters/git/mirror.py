@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import git as gitpython
 
+from service.adapters.git.catalogue import lines
 from service.adapters.git.command import Git
 from service.adapters.git.objects import Objects
 from service.adapters.git.orphans import end_orphans
@@ -86,23 +87,21 @@ class Mirror(Objects):
         """One fetch for all the blobs that a blobless mirror lacks (for all of these, if nobody says which), instead of one for
         each. What the remote lost since (forced pushes, and its own cleaning) stays missing."""
         missing = self._catalogue.lacks(oids)
-        if missing is None:
-            missing = oids
         if missing:
             with self._locked():
-                waiting, left = [[oid.encode() for oid in missing]], _LOST_BLOBS
+                waiting, left = [missing], _LOST_BLOBS
                 while waiting and left:
                     batch, left = waiting.pop(0), left - 1
                     if not self._fetch_blobs(batch) and len(batch) > 1:
                         middle = len(batch) // 2
                         waiting += [batch[:middle], batch[middle:]]
 
-    def _fetch_blobs(self, oids: Sequence[bytes]) -> bool:
+    def _fetch_blobs(self, oids: Sequence[str]) -> bool:
         """Whether the remote had all of them: it gives all or none."""
         try:
             self.git.run(
                 "-c", "fetch.negotiationAlgorithm=noop", *_FETCH, "--stdin", "origin", holding=self._held,
-                act=f"fetching blobs of {self._name}", stdin=b"\n".join(oids) + b"\n", long=True,
+                act=f"fetching blobs of {self._name}", stdin=lines(oids), long=True,
             )  # fmt: skip
         except Refused:
             return False

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from service.adapters.git.catalogue import Catalogue
+from service.adapters.git.catalogue import Catalogue, lines
 from service.adapters.git.command import MOST, Git, bound
 from service.adapters.git.diff import decode, parse_raw, parse_tree
 from service.domain.change import Change, FileChange
@@ -138,7 +138,7 @@ class Objects:
         for start in range(0, len(small), _BATCH):
             some = small[start : start + _BATCH]
             most = sum(sizes[oid] + 100 for oid in some)
-            output = self.git.run("cat-file", "--batch", act="reading blobs", stdin=_lines(some), long=True, most=most)
+            output = self.git.run("cat-file", "--batch", act="reading blobs", stdin=lines(some), long=True, most=most)
             found.update(_batch(output))
         return found
 
@@ -158,7 +158,7 @@ class Objects:
             git.run("checkout-index", "--all", "--force", act=act, more=objects, long=True)
 
     def _sizes(self, oids: Iterable[str]) -> dict[str, int]:
-        output = self.git.run("cat-file", "--batch-check", act="reading blob sizes", stdin=_lines(oids), long=True)
+        output = self.git.run("cat-file", "--batch-check", act="reading blob sizes", stdin=lines(oids), long=True)
         rows = (line.split() for line in output.decode().splitlines())
         return {row[0]: int(row[2]) for row in rows if len(row) == 3 and row[1] == "blob"}
 
@@ -189,10 +189,6 @@ def _bounded(paths: Iterable[str]) -> None:
                 f"listing a tree: {shown(path)[:60]}… is {len(path)} characters long and {path.count('/')} folders deep; "
                 f"Refit reads paths of at most {_LONGEST_PATH} and {_DEEPEST_PATH}"
             )
-
-
-def _lines(oids: Iterable[str]) -> bytes:
-    return "".join(f"{oid}\n" for oid in oids).encode()
 
 
 def _batch(output: bytes) -> dict[str, bytes | None]:
