@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from service.adapters.git.checkout import Checkout
@@ -60,6 +61,13 @@ class Desk:
     def at(self, sha: str, assessor: Assessor | None = None, **more: str) -> Assessment:
         with Checkout(self.folder) as repository:
             return (assessor or self.assessor).at("acme/diamonds", repository, sha, **more)
+
+    def across(self, edit: Callable[[Desk], object]) -> tuple[Assessment, Assessment, Assessment]:
+        """Before an edit; after it; and after it by somebody who knows nothing of before."""
+        before = self.at(self.commit())
+        edit(self)
+        head = self.commit()
+        return before, self.at(head), self.at(head, self.fresh())
 
 
 def keys(assessment: Assessment) -> dict[str, str]:

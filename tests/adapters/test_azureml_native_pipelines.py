@@ -107,12 +107,9 @@ EDITS: dict[str, tuple[Callable[[Desk], None], set[str]]] = {
 @pytest.mark.parametrize("name", EDITS)
 def test_an_edit_changes_exactly_its_steps(desk: Desk, name: str) -> None:
     edit, expected = EDITS[name]
-    before = desk.at(desk.commit())
-    edit(desk)
-    head = desk.commit()
-    after = desk.at(head)
+    before, after, anew = desk.across(edit)
     assert changed(before, after) == expected
-    assert keys(desk.at(head, desk.fresh())) == keys(after), "from nothing it is the same"
+    assert keys(anew) == keys(after), "from nothing it is the same"
 
 
 def test_what_a_conversion_does_not_see_converts_nothing(desk: Desk, converter: SandboxConverter) -> None:
